@@ -1,0 +1,132 @@
+"""Children of the test process, and counts of its descriptors.
+
+Mount namespaces, chroots and credentials are properties of a process, so a test that needs
+its own runs a function in a forked child. What the child returns or raises comes back
+through a pipe; a child never outlives the call. Rests on fork(2) and pickle.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+from procpath import linux
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class ChildFailedError(Exception):
+    """The child died, or raised something that cannot travel through a pipe."""
+
+
+def run_in_child(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call ``func`` in a forked child and return what it returns (it must be picklable).
+
+    What it raises is raised here too, with the child's traceback as a note, so
+    ``pytest.raises`` works around the call. The child leaves by ``os._exit``: no
+    finalizer and no ``atexit`` function of the test process runs twice.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reader)
+        _report(writer, func, args, kwargs)
+    os.close(writer)
+    status: int | None = None
+    try:
+        with open(reader, "rb") as pipe:
+            report = pipe.read()
+        status = os.waitpid(pid, 0)[1]
+    finally:
+        if status is None:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    if status != 0 or not report:
+        raise ChildFailedError(f"the child ended with wait status {status:#x} and said nothing")
+    error, text, result = pickle.loads(report)
+    if error is None:
+        return result
+    error.add_note(f"In the child:\n{text}")
+    raise error
+
+
+def _report(writer: int, func: Callable[..., Any], args: Any, kwargs: Any) -> NoReturn:
+    try:
+        try:
+            report = pickle.dumps((None, "", func(*args, **kwargs)))
+        except BaseException as error:
+            report = _dump_error(error)
+        with open(writer, "wb") as pipe:
+            pipe.write(report)
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def _dump_error(error: BaseException) -> bytes:
+    text = traceback.format_exc()
+    try:
+        dumped = pickle.dumps((error, text, None))
+        # An exception with required arguments pickles well and fails to unpickle.
+        pickle.loads(dumped)
+    except Exception as unpicklable:
+        substitute = ChildFailedError(f"{error!r} (not picklable: {unpicklable})")
+        return pickle.dumps((substitute, text, None))
+    return dumped
+
+
+def make_mounts_private() -> None:
+    """Put this process into a mount namespace of its own, from which nothing propagates."""
+    linux.unshare(linux.CLONE_NEWNS)
+    linux.mount(None, b"/", None, linux.MS_REC | linux.MS_PRIVATE)
+
+
+def private_mounts(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """:func:`run_in_child` in a private mount namespace: ``func`` may mount what it likes."""
+
+    def inside() -> T:
+        make_mounts_private()
+        return func(*args, **kwargs)
+
+    return run_in_child(inside)
+
+
+def chrooted(
+    tree: str | os.PathLike[str], func: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """:func:`run_in_child` after chroot(2) into ``tree``: the oracle for what a path means.
+
+    ``func`` must not import anything there: the interpreter's files are out of reach.
+    """
+
+    def inside() -> T:
+        os.chroot(tree)
+        os.chdir("/")
+        return func(*args, **kwargs)
+
+    return run_in_child(inside)
+
+
+def open_descriptors() -> dict[int, str]:
+    """Every open descriptor of this process and what it refers to."""
+    gc.collect()
+    found = {}
+    with os.scandir("/proc/self/fd") as entries:
+        for entry in entries:
+            try:
+                target = os.readlink(entry.path)
+            except FileNotFoundError:
+                continue
+            # The scan's own descriptor; its number is not to be had from scandir().
+            if target != f"/proc/{os.getpid()}/fd":
+                found[int(entry.name)] = target
+    return found

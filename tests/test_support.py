@@ -1,0 +1,79 @@
+"""The helpers that other tests stand on do what those tests believe."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from procpath import linux
+from procpath.errors import ProcessGoneError
+from support import ChildFailedError, chrooted, open_descriptors, private_mounts, run_in_child
+
+
+def test_a_child_returns_its_result_from_another_process() -> None:
+    assert run_in_child(os.getppid) == os.getpid()
+
+
+def test_a_childs_error_is_raised_with_its_traceback() -> None:
+    def fail() -> None:
+        raise ProcessGoneError(7)
+
+    with pytest.raises(ProcessGoneError) as caught:
+        run_in_child(fail)
+    assert caught.value.pid == 7
+    assert "in fail" in caught.value.__notes__[0]
+
+
+def test_an_error_that_cannot_be_pickled_still_fails_the_test() -> None:
+    class LocalError(Exception):
+        pass
+
+    def fail() -> None:
+        raise LocalError("of this function alone")
+
+    with pytest.raises(ChildFailedError, match="of this function alone"):
+        run_in_child(fail)
+
+
+def test_a_child_that_dies_fails_the_test() -> None:
+    with pytest.raises(ChildFailedError):
+        run_in_child(os._exit, 0)
+    with pytest.raises(ChildFailedError):
+        run_in_child(lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def test_mounts_of_a_private_namespace_stay_there(tmp_path: Path) -> None:
+    def mount_and_list() -> list[str]:
+        linux.mount(b"tmpfs", os.fsencode(tmp_path), b"tmpfs")
+        (tmp_path / "inside").touch()
+        return os.listdir(tmp_path)
+
+    assert private_mounts(mount_and_list) == ["inside"]
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_chrooted_child_sees_the_tree_as_its_root(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "up").symlink_to("/../../file")
+    assert sorted(chrooted(tmp_path, os.listdir, "/")) == ["file", "up"]
+    assert chrooted(tmp_path, os.path.realpath, "/up") == "/file"
+
+
+@pytest.mark.usefixtures("no_leak")
+def test_running_children_leaks_no_descriptor() -> None:
+    run_in_child(os.getpid)
+    with pytest.raises(ChildFailedError):
+        run_in_child(os._exit, 3)
+
+
+def test_an_open_descriptor_is_counted() -> None:
+    before = open_descriptors()
+    fd = os.open("/dev/null", os.O_RDONLY)
+    try:
+        assert open_descriptors() == before | {fd: "/dev/null"}
+    finally:
+        os.close(fd)
+    assert open_descriptors() == before
