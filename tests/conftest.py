@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
+from containers import RuncContainer, missing_requirements
 from support import open_descriptors
 
 
@@ -16,6 +18,43 @@ def no_leak() -> Iterator[None]:
     before = open_descriptors()
     yield
     assert open_descriptors() == before
+
+
+@pytest.fixture(scope="session")
+def container() -> Iterator[RuncContainer]:
+    """A running container that the whole session shares: not to be killed or written to."""
+    _require_containers()
+    running = RuncContainer()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def mapped_container() -> Iterator[RuncContainer]:
+    """The like with a user namespace: its root is user 100000 of the host."""
+    _require_containers()
+    running = RuncContainer(host_id_of_root=100_000)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def start_container() -> Iterator[Callable[[], RuncContainer]]:
+    """Starts containers for one test alone, which may do with them what it likes."""
+    _require_containers()
+    with ExitStack() as stack:
+
+        def start() -> RuncContainer:
+            started = RuncContainer()
+            stack.callback(started.close)
+            return started
+
+        yield start
+
+
+def _require_containers() -> None:
+    if missing := missing_requirements():
+        pytest.skip(f"a container needs {' and '.join(missing)}")
 
 
 def _skipped_where_forbidden(config: pytest.Config) -> list[str]:

@@ -52,6 +52,8 @@ def run_in_child(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
             os.waitpid(pid, 0)
     if status != 0 or not report:
         raise ChildFailedError(f"the child ended with wait status {status:#x} and said nothing")
+    error: BaseException | None
+    result: T
     error, text, result = pickle.loads(report)
     if error is None:
         return result
@@ -84,8 +86,26 @@ def _dump_error(error: BaseException) -> bytes:
     return dumped
 
 
+def become_root() -> None:
+    """Unless this process is root, make it the root of a user namespace of its own."""
+    uid, gid = os.geteuid(), os.getegid()
+    if uid == 0:
+        return
+    linux.unshare(linux.CLONE_NEWUSER)
+    # setgroups must be denied before an unprivileged process may map its group
+    # (user_namespaces(7)).
+    for name, text in {
+        "setgroups": "deny",
+        "uid_map": f"0 {uid} 1",
+        "gid_map": f"0 {gid} 1",
+    }.items():
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+
+
 def make_mounts_private() -> None:
     """Put this process into a mount namespace of its own, from which nothing propagates."""
+    become_root()
     linux.unshare(linux.CLONE_NEWNS)
     linux.mount(None, b"/", None, linux.MS_REC | linux.MS_PRIVATE)
 
@@ -109,6 +129,7 @@ def chrooted(
     """
 
     def inside() -> T:
+        become_root()
         os.chroot(tree)
         os.chdir("/")
         return func(*args, **kwargs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from procpath import linux
 from procpath.errors import ProcessGoneError
 from support import ChildFailedError, chrooted, open_descriptors, private_mounts, run_in_child
+
+PR_SET_DUMPABLE = 4  # prctl(2)
 
 
 def test_a_child_returns_its_result_from_another_process() -> None:
@@ -60,6 +63,17 @@ def test_a_chrooted_child_sees_the_tree_as_its_root(tmp_path: Path) -> None:
     (tmp_path / "up").symlink_to("/../../file")
     assert sorted(chrooted(tmp_path, os.listdir, "/")) == ["file", "up"]
     assert chrooted(tmp_path, os.path.realpath, "/up") == "/file"
+
+
+def test_an_unprivileged_user_gets_a_chroot_and_mounts_too() -> None:
+    def drop_and_ask() -> tuple[int, bool]:
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+        # /proc/self is root's after a change of user, until this (proc_pid(5)).
+        assert ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0
+        return chrooted("/usr", os.geteuid), private_mounts(os.path.ismount, "/")
+
+    assert run_in_child(drop_and_ask) == (0, True)
 
 
 @pytest.mark.usefixtures("no_leak")
