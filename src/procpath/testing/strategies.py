@@ -1,0 +1,320 @@
+"""Hypothesis strategies for trees that try to lead a reader out, and for paths into them.
+
+``names()``, ``targets()``, ``trees()``, ``hostile_trees()`` and ``in_root_paths(tree)``
+shrink towards few entries, short names and plain symlinks, so that what a failing test
+prints is a :class:`~procpath.testing.Tree` small enough to see the hole in. Rests on
+Hypothesis (the extra ``testing``) and :mod:`procpath.testing.tree`.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+try:
+    from hypothesis import strategies as st
+except ImportError:
+    raise ImportError(
+        "the strategies of procpath.testing need Hypothesis: pip install 'rootedpath[testing]'"
+    ) from None
+
+from procpath.testing.model import MAX_LINKS, NAME_MAX
+from procpath.testing.tree import (
+    Directory,
+    Fifo,
+    File,
+    Node,
+    Socket,
+    Symlink,
+    Tree,
+    child_of,
+    parent_of,
+)
+
+__all__ = ["hostile_trees", "in_root_paths", "names", "targets", "trees"]
+
+T = TypeVar("T")
+
+# Few plain names, so that names met by chance are often the same and paths lead somewhere.
+_PLAIN = ("a", "b", "c", "d")
+# Names that code has tripped over: dots that are no `.` or `..`, names that look like
+# options, patterns, several lines or something of the host, and bytes that are not UTF-8.
+_ODD = (
+    "...",
+    "..a",
+    ".a",
+    "a.",
+    " ",
+    "-",
+    "-rf",
+    "~",
+    "*",
+    "[a]",
+    "?",
+    "\\",
+    "a\nb",
+    "%2e%2e",
+    "etc",
+    "proc",
+    "passwd",
+    "\u00e9",
+    "e\u0301",
+    os.fsdecode(b"\xff"),
+    os.fsdecode(b"a\xc3"),
+    os.fsdecode(b"\xe2\x80"),
+    "n" * NAME_MAX,
+)
+_MODES = (0o755, 0o700, 0o711, 0o744, 0o555, 0o311, 0o000, 0o777, 0o1777, 0o1775)
+_FILE_MODES = (0o644, 0o600, 0o666, 0o444, 0o222, 0o000, 0o640)
+
+
+def names() -> st.SearchStrategy[str]:
+    """Names of directory entries: never empty, ``.`` or ``..``, at most 255 bytes, bytes that
+    are not UTF-8 by ``surrogateescape``. Mostly one of a few letters; shrinks to ``"a"``."""
+    anything = (
+        st.binary(min_size=1, max_size=8)
+        .map(lambda name: name.replace(b"/", b"_").replace(b"\0", b"_"))
+        .filter(lambda name: name not in (b".", b".."))
+        .map(os.fsdecode)
+    )
+    return _mostly(st.sampled_from(_PLAIN), st.one_of(st.sampled_from(_ODD), anything))
+
+
+def targets(known: Sequence[str] = ()) -> st.SearchStrategy[str]:
+    """Texts of symlinks: absolute and relative, climbing, with ``.``, doubled and trailing
+    slashes. Parts of them are taken from the in-root paths ``known``, so that they often
+    lead to something. Shrinks to ``"a"``."""
+    return _path_texts(known).filter(lambda target: 0 < len(os.fsencode(target)) < 4096)
+
+
+def in_root_paths(tree: Tree) -> st.SearchStrategy[str]:
+    """Paths to hand to something that works in ``tree``: mostly such as lead to what is
+    there, through its links, with ``.``, ``..``, doubled and trailing slashes; some that
+    lead nowhere. Most are absolute. Shrinks to ``"/"``."""
+    known = tuple(tree)
+    return st.one_of(
+        st.just("/"),
+        st.sampled_from(known),
+        _walked(tree),
+        _path_texts(known).map(lambda text: "/" + text),
+        _path_texts(known),
+    )
+
+
+@st.composite
+def trees(
+    draw: st.DrawFn, *, max_size: int = 10, owners: Sequence[int] = (), mounts: bool = False
+) -> Tree:
+    """Trees of files, directories, symlinks, FIFOs and sockets, of up to ``max_size`` entries.
+
+    Symlinks lead up, down, across, in circles and nowhere. With ``owners``, a choice of
+    uids, entries belong to one of those (gid the same) and modes vary, else all are the
+    materializing user's and accessible; to materialize foreign owners one must be root.
+    With ``mounts`` some directories are mounts of their own, for which one needs
+    CAP_SYS_ADMIN. Shrinks towards the empty tree.
+    """
+    nodes: dict[str, Node] = {}
+    for _ in range(draw(st.integers(0, max_size))):
+        _add(draw, nodes, owners, mounts)
+    if owners:
+        nodes["/"] = draw(_directories(owners))
+    return Tree(nodes)
+
+
+@st.composite
+def hostile_trees(
+    draw: st.DrawFn, *, max_size: int = 10, owners: Sequence[int] = (), mounts: bool = False
+) -> Tree:
+    """Trees as of :func:`trees`, each with some of the shapes by which readers are led out of
+    a root or astray: links that climb above it or lead to a place of the host, loops, chains
+    of 39 to 41 links, links that expand into one another, links with a trailing slash, links
+    to ``.`` and ``..``, deep ``..``, and links in a sticky directory (foreign ones with
+    ``owners``). Parameters as of :func:`trees`.
+    """
+    nodes = dict(draw(trees(max_size=max_size, owners=owners, mounts=mounts)))
+    shapes = draw(st.lists(st.sampled_from(_SHAPES), min_size=1, max_size=3, unique=True))
+    for shape in shapes:
+        shape(draw, nodes, owners)
+    return Tree(nodes)
+
+
+def _mostly(
+    usual: st.SearchStrategy[T], rare: st.SearchStrategy[T], *, weight: int = 9
+) -> st.SearchStrategy[T]:
+    return st.integers(0, weight).flatmap(lambda roll: rare if roll == weight else usual)
+
+
+def _directories_of(nodes: dict[str, Node]) -> list[str]:
+    return ["/", *(p for p, node in nodes.items() if isinstance(node, Directory) and p != "/")]
+
+
+def _owned(owners: Sequence[int]) -> st.SearchStrategy[int | None]:
+    return st.sampled_from(owners) if owners else st.none()
+
+
+def _directories(owners: Sequence[int]) -> st.SearchStrategy[Directory]:
+    if not owners:
+        return st.just(Directory())
+    return st.builds(
+        lambda mode, owner: Directory(mode, owner, owner), st.sampled_from(_MODES), _owned(owners)
+    )
+
+
+@st.composite
+def _leaves(draw: st.DrawFn, known: Sequence[str], owners: Sequence[int]) -> Node:
+    # Symlinks are what resolution is about, so there are more of them than of the others.
+    kind = draw(st.sampled_from((Symlink, File, Symlink, Symlink, File, Fifo, Socket)))
+    owner = draw(_owned(owners))
+    if kind is Symlink:
+        return Symlink(draw(targets(known)), owner, owner)
+    mode = draw(st.sampled_from(_FILE_MODES)) if owners else 0o644
+    if kind is File:
+        return File(None, mode, owner, owner)
+    return Fifo(mode, owner, owner) if kind is Fifo else Socket(mode, owner, owner)
+
+
+def _add(draw: st.DrawFn, nodes: dict[str, Node], owners: Sequence[int], mounts: bool) -> None:
+    path = child_of(draw(st.sampled_from(_directories_of(nodes))), draw(names()))
+    if path in nodes:
+        return
+    if not draw(st.sampled_from((False, False, True))):
+        nodes[path] = draw(_leaves(tuple(nodes), owners))
+        return
+    directory = draw(_directories(owners))
+    if mounts and draw(st.booleans()):
+        nosymfollow = draw(st.booleans())
+        directory = Directory(directory.mode, directory.uid, directory.gid, True, nosymfollow)
+    nodes[path] = directory
+
+
+@st.composite
+def _path_texts(draw: st.DrawFn, known: Sequence[str]) -> str:
+    """A few steps with slashes between them, as people and attackers write paths."""
+    step = st.one_of(
+        names(),
+        st.sampled_from(("..", ".", "../..", "a/..", "../../../../a", "", "n" * (NAME_MAX + 1))),
+    )
+    if known:
+        inner = st.sampled_from(known).map(lambda path: path[1:])
+        base = st.sampled_from(known)
+        relative = st.builds(posixpath.relpath, base, st.sampled_from(known))
+        step = st.one_of(names(), inner, relative, step)
+    text = "/".join(draw(st.lists(step, min_size=1, max_size=4)))
+    before = draw(st.sampled_from(("", "/", "", "//", "/../")))
+    after = draw(st.sampled_from(("", "", "", "/", "/.", "/..", "//")))
+    return (before + text + after) or "a"
+
+
+@st.composite
+def _walked(draw: st.DrawFn, tree: Tree) -> str:
+    """Goes down from the root entry by entry, through links as if they were directories."""
+    here, text = "/", ""
+    for _ in range(draw(st.integers(1, 6))):
+        node = tree[here]
+        below = tree.children(here) if isinstance(node, Directory) else []
+        if below and draw(st.sampled_from((True, True, True, False))):
+            here = draw(st.sampled_from(below))
+            text += "/" + here.rpartition("/")[2]
+            target = tree[here]
+            if isinstance(target, Symlink):
+                landing = posixpath.normpath(posixpath.join(parent_of(here), target.target))
+                landing = "/" + landing.lstrip("/")
+                here = landing if landing in tree else "/"
+        else:
+            text += "/" + draw(st.sampled_from(("..", ".", "", "a")))
+            here = parent_of(here) if text.endswith("..") else here
+    return text + draw(st.sampled_from(("", "", "", "/", "/.", "/..")))
+
+
+def _put(
+    draw: st.DrawFn, nodes: dict[str, Node], links: dict[str, str], owners: Sequence[int]
+) -> None:
+    """Adds links, by name, to one directory, unless something has their name."""
+    place = draw(st.sampled_from(_directories_of(nodes)))
+    for name, target in links.items():
+        owner = draw(_owned(owners))
+        nodes.setdefault(child_of(place, name), Symlink(target, owner, owner))
+
+
+def _climb(draw: st.DrawFn, nodes: dict[str, Node], owners: Sequence[int]) -> None:
+    up = "../" * draw(st.integers(1, 12))
+    _put(draw, nodes, {"up": up + draw(st.sampled_from(("", "a", "etc/passwd", "b/c")))}, owners)
+
+
+def _host(draw: st.DrawFn, nodes: dict[str, Node], owners: Sequence[int]) -> None:
+    place = st.sampled_from(
+        ("/etc/passwd", "/", "/proc/1/root", "/proc/self/root/etc", "/dev/null")
+    )
+    _put(draw, nodes, {"host": draw(place)}, owners)
+
+
+def _loop(draw: st.DrawFn, nodes: dict[str, Node], owners: Sequence[int]) -> None:
+    loop = st.sampled_from(
+        ({"l": "l"}, {"l": "m", "m": "l"}, {"l": "l/a"}, {"l": "./l/"}, {"l": "m/..", "m": "l/"})
+    )
+    _put(draw, nodes, draw(loop), owners)
+
+
+def _chain(draw: st.DrawFn, nodes: dict[str, Node], owners: Sequence[int]) -> None:
+    length = draw(st.integers(MAX_LINKS - 1, MAX_LINKS + 1))
+    end = draw(st.sampled_from((".", "/", "a", "/a", "..", "missing", "a/")))
+    slash = draw(st.sampled_from(("", "", "/", "/.")))
+    links = {f"k{n}": f"k{n + 1}{slash}" for n in range(1, length)}
+    place = draw(st.sampled_from(_directories_of(nodes)))
+    for name, target in {**links, f"k{length}": end}.items():
+        nodes.setdefault(child_of(place, name), Symlink(target))
+
+
+def _expand(draw: st.DrawFn, nodes: dict[str, Node], owners: Sequence[int]) -> None:
+    """Each link names the next one twice: 2 to the n steps, were there no limit."""
+    depth = draw(st.integers(2, 7))
+    links = {f"x{n}": f"x{n + 1}/x{n + 1}" for n in range(depth)}
+    _put(draw, nodes, {**links, f"x{depth}": "."}, owners)
+
+
+def _slashed(draw: st.DrawFn, nodes: dict[str, Node], owners: Sequence[int]) -> None:
+    known = tuple(nodes) or ("/a",)
+    target = draw(st.sampled_from(known)) + draw(st.sampled_from(("/", "/.", "//", "/..")))
+    _put(draw, nodes, {"s": target}, owners)
+
+
+def _dots(draw: st.DrawFn, nodes: dict[str, Node], owners: Sequence[int]) -> None:
+    _put(draw, nodes, {"here": ".", "parent": "..", "root": "/"}, owners)
+
+
+def _deep(draw: st.DrawFn, nodes: dict[str, Node], owners: Sequence[int]) -> None:
+    place = draw(st.sampled_from(_directories_of(nodes)))
+    for _ in range(draw(st.integers(2, 12))):
+        place = child_of(place, "d")
+        if not isinstance(nodes.setdefault(place, Directory()), Directory):
+            return
+    nodes.setdefault(child_of(place, "up"), Symlink("../" * draw(st.integers(1, 15)) + "a"))
+
+
+def _sticky(draw: st.DrawFn, nodes: dict[str, Node], owners: Sequence[int]) -> None:
+    place = child_of(draw(st.sampled_from(_directories_of(nodes))), "tmp")
+    owner = draw(_owned(owners))
+    if place not in nodes:
+        nodes[place] = Directory(draw(st.sampled_from((0o1777, 0o1775, 0o777))), owner, owner)
+        target = draw(targets(tuple(nodes)))
+        for name in ("t", "u"):
+            other = draw(_owned(owners))
+            nodes[child_of(place, name)] = Symlink(target, other, other)
+        other = draw(_owned(owners))
+        nodes[child_of(place, "f")] = File(None, 0o666, other, other)
+
+
+_Shape = Callable[[st.DrawFn, dict[str, Node], Sequence[int]], None]
+_SHAPES: tuple[_Shape, ...] = (
+    _climb,
+    _host,
+    _loop,
+    _chain,
+    _expand,
+    _slashed,
+    _dots,
+    _deep,
+    _sticky,
+)
