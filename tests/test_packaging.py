@@ -1,0 +1,127 @@
+"""What is shipped is what is promised: the wheel, its metadata, its dependencies, the README."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hatchling import build
+
+from containers import RuncContainer
+from support import run_in_child
+
+PROJECT = Path(__file__).parent.parent
+SOURCES = PROJECT / "src/procpath"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    directory = tmp_path_factory.mktemp("wheel")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(PROJECT)
+        name = build.build_wheel(str(directory))
+    return zipfile.ZipFile(directory / name)
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: zipfile.ZipFile) -> Message:
+    return Parser().parsestr(_only(wheel, ".dist-info/METADATA"))
+
+
+def _only(wheel: zipfile.ZipFile, suffix: str) -> str:
+    [name] = [name for name in wheel.namelist() if name.endswith(suffix)]
+    return wheel.read(name).decode()
+
+
+def test_the_wheel_has_every_module_and_the_typing_marker(wheel: zipfile.ZipFile) -> None:
+    sources = {*SOURCES.rglob("*.py"), SOURCES / "py.typed"}
+    shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert shipped == {str(path.relative_to(SOURCES.parent)) for path in sources}
+
+
+def test_the_wheel_has_the_license(wheel: zipfile.ZipFile, metadata: Message) -> None:
+    assert metadata["License-Expression"] == "MIT"
+    assert _only(wheel, "/LICENSE") == (PROJECT / "LICENSE").read_text()
+
+
+def test_the_distribution_is_named_rootedpath(metadata: Message) -> None:
+    assert metadata["Name"] == "rootedpath"
+    assert metadata["Requires-Python"] == ">=3.11"
+
+
+def test_typing_extensions_is_the_only_dependency_at_run_time(metadata: Message) -> None:
+    required = metadata.get_all("Requires-Dist", [])
+    always = [one for one in required if "extra ==" not in one]
+    assert [re.split(r"[^\w-]", one)[0] for one in always] == ["typing-extensions"]
+
+
+def test_the_extras_are_testing_and_test(metadata: Message) -> None:
+    assert sorted(metadata.get_all("Provides-Extra", [])) == ["test", "testing"]
+
+
+def test_the_command_is_installed(wheel: zipfile.ZipFile) -> None:
+    assert "procpath = procpath.cli:main" in _only(wheel, ".dist-info/entry_points.txt")
+
+
+def test_importing_procpath_imports_nothing_beside_typing_extensions() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import procpath; print(*set(sys.modules) - before)"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True
+    )
+    packages = {name.partition(".")[0] for name in printed.stdout.split()}
+    assert "procpath" in packages
+    assert packages - sys.stdlib_module_names <= {"procpath", "typing_extensions"}
+
+
+def test_elsewhere_than_on_linux_the_import_says_so_in_one_sentence() -> None:
+    code = "import sys; sys.platform = 'darwin'; import procpath"
+    failed = subprocess.run(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[-1].startswith("ImportError: procpath needs Linux")
+
+
+def test_the_changelog_names_the_version_or_has_it_unreleased() -> None:
+    version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    headings = re.findall(r"^## \[(.+?)\]", (PROJECT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == "Unreleased"
+    assert len(headings) == 1 or headings[1] == version
+
+
+def _blocks(language: str) -> list[str]:
+    readme = (PROJECT / "README.md").read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_has_two_setup_commands_one_with_the_demo_one_with_the_tests() -> None:
+    commands = [line for block in _blocks("sh") for line in block.splitlines()]
+    assert len(commands) == 2
+    demo, tests = commands
+    assert demo.endswith("/procpath demo")
+    assert tests.endswith("-m pytest")
+    for command in commands:
+        assert "-m venv" in command
+        subprocess.run(["bash", "-n", "-c", command], check=True)
+
+
+def test_the_python_in_the_readme_runs(container: RuncContainer) -> None:
+    """The blocks are one program; it gets ``pid``, the process whose files it reads."""
+    program = "\n".join(_blocks("python"))
+    assert program
+
+    def run() -> None:
+        names: dict[str, Any] = {"pid": container.pid}
+        exec(compile(program, "README.md", "exec"), names)
+
+    run_in_child(run)

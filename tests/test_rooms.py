@@ -1,0 +1,66 @@
+"""The rooms of the package import one way: each rests on those before it, and on no other."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "src/procpath"
+
+ROOMS = [
+    "errors",
+    "linux",
+    "proc",
+    "resolve",
+    "root",
+    "accounts",
+    "tree",
+    "path",
+    "testing",
+    "cli",
+    "__main__",
+]
+
+MODULES = sorted(
+    path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"
+)
+
+
+def _imported(module: Path) -> Iterator[str]:
+    """The full names that ``module`` imports, wherever in it and for whatever purpose."""
+    tree = ast.parse((PACKAGE / module).read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: a relative import hides which room is meant"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _room(module: Path) -> str:
+    return module.parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_a_module_imports_only_rooms_above_its_own(module: Path) -> None:
+    own = ROOMS.index(_room(module))
+    for name in _imported(module):
+        package, _, rest = name.partition(".")
+        if package == "procpath":
+            assert rest.partition(".")[0] in ROOMS[: own + 1], f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_only_linux_py_uses_ctypes(module: Path) -> None:
+    uses_ctypes = any(name.partition(".")[0] == "ctypes" for name in _imported(module))
+    assert uses_ctypes == (module == Path("linux.py"))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_every_module_says_what_it_is_for(module: Path) -> None:
+    assert ast.get_docstring(ast.parse((PACKAGE / module).read_text())), (
+        f"{module} has no docstring"
+    )
