@@ -1,0 +1,301 @@
+"""A name beneath a held procfs directory -> a descriptor that is truly procfs's.
+
+It promises that no mount, no link and no ``..`` takes part in a lookup: with openat2(2) the
+kernel refuses them (``RESOLVE_NO_XDEV``, ``RESOLVE_NO_SYMLINKS``, ``RESOLVE_BENEATH``);
+without it every component is opened by itself and checked. What was opened is checked once
+more by what fstat(2) says of it. Rests on :mod:`procpath.proc.checks`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import weakref
+from typing import Final
+
+from procpath import linux
+from procpath.errors import MagicLinkError, UnverifiedProcError, os_error
+from procpath.proc import checks
+from procpath.proc.checks import Check, Kind
+
+__all__ = ["DIRECTORY_FLAGS", "LINK_FLAGS", "Held", "Lookup", "components"]
+
+DIRECTORY_FLAGS: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+"""``O_PATH``: a descriptor that cannot be read has no read position that threads would share."""
+LINK_FLAGS: Final = os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW
+
+_ALWAYS: Final = os.O_CLOEXEC | os.O_NOFOLLOW
+_RESOLVE: Final = linux.RESOLVE_NO_XDEV | linux.RESOLVE_NO_SYMLINKS | linux.RESOLVE_BENEATH
+
+
+class Held:
+    """A descriptor that is closed by its last user, or before by :meth:`close`."""
+
+    __slots__ = ("__weakref__", "_close", "_fd", "_what")
+
+    def __init__(self, fd: int, what: str) -> None:
+        self._fd = fd
+        self._what = what
+        self._close = weakref.finalize(self, os.close, fd)
+        # At exit the kernel closes descriptors faster than we could.
+        self._close.atexit = False
+
+    def fileno(self) -> int:
+        """The descriptor. Raises ``ValueError`` when it is closed, as a file does."""
+        if self._fd < 0:
+            raise ValueError(f"{self._what} is closed")
+        return self._fd
+
+    @property
+    def closed(self) -> bool:
+        return self._fd < 0
+
+    def close(self) -> None:
+        """Close the descriptor; a second time it does nothing."""
+        self._fd = -1
+        self._close()
+
+
+def components(name: str | os.PathLike[str]) -> list[str]:
+    """The components of a relative name such as ``ns/mnt``, none of which leads elsewhere.
+
+    Raises ``ValueError`` for an absolute or empty name, empty components, ``.``, ``..`` and
+    NUL; ``TypeError`` for what is no name.
+    """
+    text = os.fspath(name)
+    if not isinstance(text, str):
+        raise TypeError(f"a name in procfs must be str, not {type(text).__name__}")
+    if "\0" in text:
+        raise ValueError(f"a name in procfs cannot contain a NUL byte: {text!r}")
+    parts = text.split("/")
+    for part in parts:
+        if part in ("", ".", ".."):
+            raise ValueError(
+                f"a name in procfs must be relative, without '.', '..' and empty components: "
+                f"{text!r}"
+            )
+    return parts
+
+
+class Lookup:
+    """One verified procfs: the descriptor of its root, and how to open what is beneath it.
+
+    Serves many threads: after construction only ``_openat2`` ever changes, from true to false.
+    """
+
+    __slots__ = ("_mount", "_openat2", "detached", "device", "root", "where")
+
+    def __init__(self, root: Held, where: str, *, detached: bool) -> None:
+        """Look beneath ``root``, which passed the checks of a root.
+
+        ``where`` is its host path for messages. ``detached`` says that it is a mount of our
+        own that no mount namespace contains, so that nobody else can mount anything in it.
+        """
+        self.root = root
+        self.where = where
+        self.detached = detached
+        self.device = os.fstat(root.fileno()).st_dev
+        self._mount = checks.mount_id(root.fileno())
+        self._openat2 = self._openat2_works()
+
+    def _openat2_works(self) -> bool:
+        """Whether openat2(2) is there (Linux 5.6) and not forbidden by a seccomp filter.
+
+        Such filters answer ENOSYS or EPERM (systemd-nspawn, old Docker: cap-std #147). Opening
+        the root itself cannot fail by rights, so either one here is a filter's.
+        """
+        how = linux.open_how(DIRECTORY_FLAGS, 0, _RESOLVE)
+        fd = linux.try_openat2(self.root.fileno(), b".", how)
+        if fd >= 0:
+            os.close(fd)
+            return True
+        if -fd in (errno.ENOSYS, errno.EPERM, errno.EACCES):
+            return False
+        raise os_error(-fd, self.where)
+
+    def describe(self) -> Check:
+        """How overmounts beneath the root are found at each lookup."""
+        if self._openat2:
+            return Check(
+                self.where,
+                "nothing mounted over its entries",
+                "passed",
+                "the kernel refuses it at each lookup: openat2 RESOLVE_NO_XDEV",
+            )
+        if self._mount is not None:
+            how = "each component's mount number is compared"
+        else:
+            how = "each file is compared with its directory's listing, each directory probed"
+        return Check(
+            self.where, "nothing mounted over its entries", "unavailable", f"no openat2 here: {how}"
+        )
+
+    def open(self, dirfd: int, name: str, flags: int, kind: Kind, where: str) -> int:
+        """Open ``name``, one or more components as :func:`components` allows, beneath ``dirfd``.
+
+        ``dirfd`` is a held directory of this procfs, ``kind`` what is expected there and
+        ``where`` its host path for messages. Returns a close-on-exec descriptor. Raises
+        ``UnverifiedProcError``, ``MagicLinkError`` when a link stands on the way, and the
+        operating system's own errors.
+        """
+        flags |= _ALWAYS
+        if self._openat2:
+            how = linux.open_how(flags, 0, _RESOLVE)
+            fd = linux.try_openat2(dirfd, os.fsencode(name), how)
+            # A seccomp filter may have come later than we did; EPERM alone may be hidepid's.
+            if fd in (-errno.ENOSYS, -errno.EPERM) and not self._openat2_works():
+                self._openat2 = False
+                fd = self._walk(dirfd, name, flags, where)
+        else:
+            fd = self._walk(dirfd, name, flags, where)
+        if fd < 0:
+            raise _refusal(-fd, where)
+        try:
+            self._check(kind, os.fstat(fd), where)
+        except OSError as error:
+            os.close(fd)
+            if error.filename is None:
+                error.filename = where
+            raise
+        return fd
+
+    def readlink(self, dirfd: int, name: str, where: str) -> str:
+        """The text of the link ``name`` beneath ``dirfd``; the link itself is held meanwhile."""
+        fd = self.open(dirfd, name, LINK_FLAGS, Kind.LINK, where)
+        try:
+            return os.readlink("", dir_fd=fd)
+        except OSError as error:
+            error.filename = where
+            raise
+        finally:
+            os.close(fd)
+
+    def follow(self, dirfd: int, name: str, flags: int, where: str) -> int:
+        """Open what the magic link ``name``, one component in ``dirfd``, leads to.
+
+        No system call follows a link that is held by descriptor, so in a procfs where others
+        may mount the link is checked before and after: what comes in between and goes away
+        again is not seen. A detached one has no such gap.
+        """
+        os.close(self.open(dirfd, name, LINK_FLAGS, Kind.LINK, where))
+        try:
+            fd = os.open(name, flags | os.O_CLOEXEC | os.O_NOCTTY, dir_fd=dirfd)
+        except OSError as error:
+            error.filename = where
+            raise
+        if not self.detached:
+            try:
+                os.close(self.open(dirfd, name, LINK_FLAGS, Kind.LINK, where))
+            except BaseException:
+                os.close(fd)
+                raise
+        return fd
+
+    def list(self, dirfd: int) -> list[str]:
+        """The names in the held directory ``dirfd``, read through a descriptor of its own.
+
+        A shared one would keep its read position (rustix #994). ``.`` cannot cross a mount.
+        """
+        scan = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dirfd)
+        try:
+            return os.listdir(scan)
+        finally:
+            os.close(scan)
+
+    def _check(self, kind: Kind, st: os.stat_result, where: str) -> None:
+        checks.is_on_device(st, self.device, where)
+        checks.is_not_inode_one(st, where)
+        found = stat.S_IFMT(st.st_mode)
+        if found != kind.value.file_type:
+            # Entries of procfs that the caller took for something else are no attack.
+            if found == stat.S_IFDIR:
+                raise os_error(errno.EISDIR, where)
+            if kind is Kind.LINK and found == stat.S_IFREG:
+                # What readlink(2) says of a file that is no link.
+                raise os_error(errno.EINVAL, where)
+        checks.is_of_kind(kind, st, where)
+        checks.has_usual_mode(kind, st, where)
+        checks.has_usual_link_count(kind, st, where)
+
+    def _walk(self, dirfd: int, name: str, flags: int, where: str) -> int:
+        """What openat2 does in one call, component by component; in its own convention."""
+        *directories, last = name.split("/")
+        held: int | None = None
+        try:
+            for component in directories:
+                below = self._enter(dirfd if held is None else held, component, where)
+                if held is not None:
+                    os.close(held)
+                held = below
+            return self._open_last(dirfd if held is None else held, last, flags, where)
+        except UnverifiedProcError:
+            raise
+        except OSError as error:
+            if error.errno is None:
+                raise
+            return -error.errno
+        finally:
+            if held is not None:
+                os.close(held)
+
+    def _enter(self, dirfd: int, name: str, where: str) -> int:
+        fd = os.open(name, LINK_FLAGS, dir_fd=dirfd)
+        try:
+            self._check_overmount(fd, dirfd, name, where)
+            mode = os.fstat(fd).st_mode
+            if stat.S_ISLNK(mode):
+                raise os_error(errno.ELOOP, where)
+            if not stat.S_ISDIR(mode):
+                raise os_error(errno.ENOTDIR, where)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def _open_last(self, dirfd: int, name: str, flags: int, where: str) -> int:
+        held = os.open(name, LINK_FLAGS | (flags & os.O_DIRECTORY), dir_fd=dirfd)
+        try:
+            # Looked at before it is opened for reading: opening a FIFO or a device that is
+            # mounted there could hang or do something.
+            self._check_overmount(held, dirfd, name, where)
+            if flags & os.O_PATH:
+                fd, held = held, -1
+                return fd
+        finally:
+            if held >= 0:
+                os.close(held)
+        # Looked at again afterwards, for it is this descriptor that is handed out.
+        fd = os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY, dir_fd=dirfd)
+        try:
+            self._check_overmount(fd, dirfd, name, where)
+            if not flags & os.O_NONBLOCK:
+                os.set_blocking(fd, True)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def _check_overmount(self, fd: int, dirfd: int, name: str, where: str) -> None:
+        """``fd``, opened as ``name`` in ``dirfd``, is not something mounted over it."""
+        st = os.fstat(fd)
+        checks.is_on_device(st, self.device, where)
+        found = checks.mount_id(fd) if self._mount is not None else None
+        if found is not None and self._mount is not None:
+            checks.is_on_mount(found, self._mount, where)
+        elif stat.S_ISDIR(st.st_mode):
+            checks.is_no_mount_point(fd, where)
+        else:
+            checks.is_listed(dirfd, name, st, where)
+
+
+def _refusal(number: int, where: str) -> OSError:
+    if number == errno.EXDEV:
+        return UnverifiedProcError(
+            "has something mounted over it, or over a directory on the way "
+            "(openat2 RESOLVE_NO_XDEV says EXDEV)",
+            where,
+        )
+    if number == errno.ELOOP:
+        return MagicLinkError(where, "is reached through a link of procfs, which is not followed")
+    return os_error(number, where)

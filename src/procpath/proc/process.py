@@ -1,0 +1,437 @@
+"""One process's directory of a verified procfs, held by descriptor.
+
+:class:`ProcessDir` promises that every answer is about the process that it was made for:
+the kernel ties the held directory to the process and not to its number, so once the process
+has ended every read raises :class:`procpath.ProcessGoneError`, even when the number was given
+to a new process. Rests on :mod:`procpath.proc.lookup`.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from collections.abc import Callable
+from types import TracebackType
+from typing import IO, Any, BinaryIO, Final, Literal, NamedTuple, Self, TextIO, overload
+
+from typing_extensions import Buffer
+
+from procpath.errors import MagicLinkError, ProcessGoneError, UnverifiedProcError
+from procpath.proc.checks import Kind
+from procpath.proc.lookup import DIRECTORY_FLAGS, Held, Lookup, components
+
+__all__ = ["IdMapping", "ProcessDir", "buffered_reader", "open_file", "raw_file", "read_all"]
+
+_CAP_SYS_PTRACE: Final = 1 << 19  # include/uapi/linux/capability.h
+
+# Fields of proc_pid_stat(5), counted from the third, where ProcessDir._stat() begins.
+_STATE: Final = 3 - 3
+_NUM_THREADS: Final = 20 - 3
+_START_TIME: Final = 22 - 3
+
+
+class IdMapping(NamedTuple):
+    """One line of a ``uid_map`` or ``gid_map`` (user_namespaces(7)): a range of ids."""
+
+    inside: int
+    """the first id of the range in the process's user namespace"""
+    outside: int
+    """the id that the first one stands for in the reader's user namespace"""
+    length: int
+    """how many ids follow each other"""
+
+
+class ProcessDir:
+    """The held ``/proc/PID`` of one process. Made by :meth:`procpath.VerifiedProc.process`.
+
+    A context manager; it closes with its last user too. The names that its methods take are
+    relative (``"status"``, ``"ns/mnt"``, ``"task/12/stat"``); absolute and empty ones and
+    ``..`` are ``ValueError``. All methods raise ``ValueError`` once it is closed, and
+
+    - ``ProcessGoneError`` when the process has ended. A zombie has ended; its ``stat`` and
+      ``status`` can still be read until its parent has waited for it, and everything that
+      the kernel keeps no longer (``root``, ``exe``, ``fd/3``, ``maps``) raises.
+    - ``PermissionError`` that says which right is missing, when we may not trace it;
+    - ``UnverifiedProcError`` when something is mounted over the entry;
+    - ``FileNotFoundError`` when a living process has no such entry.
+
+    Made for a thread's id, which the kernel lets through though it lists none, it is about
+    that thread: it ends with the thread. After ``fork`` it stays what it was, the directory
+    of the same process.
+    """
+
+    __slots__ = ("__weakref__", "_held", "_lookup", "_pid", "_where")
+
+    def __init__(self, lookup: Lookup, fd: int, pid: int) -> None:
+        self._lookup = lookup
+        self._pid = pid
+        self._where = f"{lookup.where}/{pid}"
+        self._held = Held(fd, self._where)
+
+    def __repr__(self) -> str:
+        closed = " closed" if self.closed else ""
+        return f"<{type(self).__name__} {self._where!r}{closed}>"
+
+    def __enter__(self) -> Self:
+        self._held.fileno()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The process's id, as this procfs's PID namespace numbers it."""
+        return self._pid
+
+    def fileno(self) -> int:
+        """The held directory, an ``O_PATH`` descriptor: good as ``dir_fd=``, not for reading.
+
+        What is opened with it is not checked; :meth:`open` and :meth:`open_link` do that.
+        """
+        return self._held.fileno()
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._held.closed
+
+    def close(self) -> None:
+        """Let the directory go; a second time it does nothing."""
+        self._held.close()
+
+    @overload
+    def open(self, name: str, mode: Literal["r", "rt", "w", "wt"] = "r") -> TextIO: ...
+    @overload
+    def open(self, name: str, mode: Literal["rb", "wb"]) -> BinaryIO: ...
+    @overload
+    def open(self, name: str, mode: str) -> IO[Any]: ...
+    def open(self, name: str, mode: str = "r") -> IO[Any]:
+        """Open the file ``name`` for reading (``r``, ``rb``) or writing (``w``, ``wb``).
+
+        Text is UTF-8 with ``surrogateescape``. Writing neither creates nor truncates; what
+        is written goes to the kernel in one piece at ``flush()`` or ``close()``, and with
+        ``wb`` at each ``write()``. Links are not followed (``MagicLinkError``). A file that
+        is open when the process ends raises ``ProcessGoneError`` in its ``read()``, where
+        the kernel says so.
+        """
+        return open_file(
+            mode,
+            self._path(name),
+            lambda flags: self._open(name, flags),
+            lambda fd, raw_mode: _ProcessFile(fd, raw_mode, self._pid),
+        )
+
+    def read_bytes(self, name: str) -> bytes:
+        """All of the file ``name``."""
+        try:
+            data = read_all(self._open(name, os.O_RDONLY))
+        except OSError as error:
+            raise self._explained(error, name) from None
+        # The memory of a process that ends between open() and read() is an empty file. That
+        # is an answer about nobody.
+        if not data and not self.is_alive():
+            raise ProcessGoneError(self._pid, self._path(name))
+        return data
+
+    def read_text(self, name: str) -> str:
+        """All of the file ``name``, as UTF-8 with ``surrogateescape``."""
+        return self.read_bytes(name).decode("utf-8", "surrogateescape")
+
+    def readlink(self, name: str) -> str:
+        """The text of the link ``name``: where it leads, as far as a text can say that."""
+        components(name)
+        try:
+            return self._lookup.readlink(self._held.fileno(), name, self._path(name))
+        except OSError as error:
+            raise self._explained(error, name) from None
+
+    def open_link(self, name: str, flags: int) -> int:
+        """Follow the magic link ``name`` (``root``, ``cwd``, ``exe``, ``fd/3``, ``ns/mnt``).
+
+        Only its last component may be a link. ``flags`` as for ``os.open``; ``O_CLOEXEC`` and
+        ``O_NOCTTY`` are added, ``O_NOFOLLOW`` is a ``ValueError``. Returns a descriptor that
+        is the caller's, of an object that need not be of procfs. An ``OSError`` with
+        ``EINVAL`` says that ``name`` is no link.
+        """
+        if flags & os.O_NOFOLLOW:
+            raise ValueError("open_link() follows a link: O_NOFOLLOW contradicts that")
+        *directories, last = components(name)
+        path = self._path(name)
+        try:
+            if not directories:
+                return self._lookup.follow(self._held.fileno(), last, flags, path)
+            parent = self._lookup.open(
+                self._held.fileno(),
+                "/".join(directories),
+                DIRECTORY_FLAGS,
+                Kind.DIRECTORY,
+                self._path("/".join(directories)),
+            )
+            try:
+                return self._lookup.follow(parent, last, flags, path)
+            finally:
+                os.close(parent)
+        except OSError as error:
+            raise self._explained(error, name) from None
+
+    def listdir(self, name: str | None = None) -> list[str]:
+        """The names in the directory ``name`` (``task``, ``fd``), or without one in this."""
+        try:
+            if name is None:
+                return self._lookup.list(self._held.fileno())
+            components(name)
+            directory = self._lookup.open(
+                self._held.fileno(), name, DIRECTORY_FLAGS, Kind.DIRECTORY, self._path(name)
+            )
+            try:
+                return self._lookup.list(directory)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            raise self._explained(error, name or "") from None
+
+    def is_alive(self) -> bool:
+        """Whether the process has not ended. A zombie has, unless other threads of it go on."""
+        try:
+            fields = self._stat()
+        except ProcessGoneError:
+            return False
+        state, threads = fields[_STATE], int(fields[_NUM_THREADS])
+        return state not in (b"Z", b"X", b"x") or threads > 1
+
+    @property
+    def start_time(self) -> int:
+        """When the process started: clock ticks (``os.sysconf("SC_CLK_TCK")`` in a second)
+        after the machine's start, in this time namespace. With the PID it names a process
+        for good, within the resolution of a tick. Field 22 of ``stat`` (proc_pid_stat(5)).
+        """
+        return int(self._stat()[_START_TIME])
+
+    @property
+    def mount_namespace(self) -> int:
+        """The mount namespace's identity: the inode number that ``ns/mnt`` shows.
+
+        Two processes see the same mounts if it is the same (namespaces(7)). To ask for it
+        needs the right to trace the process.
+        """
+        text = self.readlink("ns/mnt")
+        return int(text.removeprefix("mnt:[").removesuffix("]"))
+
+    @property
+    def uid_map(self) -> tuple[IdMapping, ...]:
+        """What the user ids of the process's user namespace stand for in ours."""
+        return _parse_id_map(self.read_text("uid_map"))
+
+    @property
+    def gid_map(self) -> tuple[IdMapping, ...]:
+        """What the group ids of the process's user namespace stand for in ours."""
+        return _parse_id_map(self.read_text("gid_map"))
+
+    def _path(self, name: str) -> str:
+        return f"{self._where}/{name}"
+
+    def _open(self, name: str, flags: int) -> int:
+        components(name)
+        try:
+            return self._lookup.open(self._held.fileno(), name, flags, Kind.FILE, self._path(name))
+        except OSError as error:
+            raise self._explained(error, name, writing=flags & os.O_ACCMODE != 0) from None
+
+    def _stat(self) -> list[bytes]:
+        """The fields of ``stat`` from the third on.
+
+        The second is the program's name in parentheses, which may contain anything, ``) R``
+        included; no later field contains a parenthesis.
+        """
+        try:
+            fd = self._lookup.open(
+                self._held.fileno(), "stat", os.O_RDONLY, Kind.FILE, self._path("stat")
+            )
+            data = read_all(fd)
+        except OSError as error:
+            raise self._explained(error, "stat") from None
+        if not data:
+            raise ProcessGoneError(self._pid, self._where)
+        return data[data.rindex(b")") + 1 :].split()
+
+    def _is_reaped(self) -> bool:
+        """Whether nothing of the process is left, not even a zombie.
+
+        Every process has a ``stat`` that everybody may stat. In the directory of one that is
+        no more, lookups give ESRCH or ENOENT (``proc_pid_permission`` and ``proc_pident_lookup``
+        of ``fs/proc/base.c``), and they do so for good.
+        """
+        try:
+            os.stat("stat", dir_fd=self._held.fileno(), follow_symlinks=False)
+        except (ProcessLookupError, FileNotFoundError):
+            return True
+        except OSError:
+            return False
+        return False
+
+    def _explained(self, error: OSError, name: str, *, writing: bool = False) -> OSError:
+        """``error`` in words that say what to do, or what it means that it came from here."""
+        if self._is_reaped():
+            return ProcessGoneError(self._pid, self._where)
+        path = self._path(name)
+        if isinstance(error, UnverifiedProcError | MagicLinkError):
+            return error
+        if error.errno in (errno.ENOENT, errno.ESRCH) and name != "stat":
+            if not self.is_alive():
+                return ProcessGoneError(self._pid, path)
+            return type(error)(error.errno, self._missing(error, name), path)
+        if error.errno in (errno.EACCES, errno.EPERM) and not writing:
+            return PermissionError(error.errno, self._refusal(), path)
+        return error
+
+    def _missing(self, error: OSError, name: str) -> str:
+        """Why a living process can lack what others have."""
+        try:
+            state = self._stat()[_STATE]
+        except OSError:
+            return str(error.strerror)
+        if state == b"Z":
+            return (
+                f"{error.strerror}: the main thread of process {self._pid} has ended, "
+                f"others go on: see task/TID/{name}"
+            )
+        return str(error.strerror)
+
+    def _refusal(self) -> str:
+        """Which right is missing to trace this process (ptrace(2), "access mode checking")."""
+        who = f"process {self._pid} may not be looked into by this one"
+        try:
+            theirs = _status_fields(self.read_bytes("status"))
+            ours = _status_fields(self._own_status())
+        except OSError:
+            return f"{who}: needs CAP_SYS_PTRACE in its user namespace, or hidepid forbids it"
+        if int(ours["CapEff"], 16) & _CAP_SYS_PTRACE:
+            return (
+                f"{who}, though it has CAP_SYS_PTRACE: that must be held in the user namespace "
+                f"of process {self._pid} or one above it, and no security module (Yama's "
+                f"kernel.yama.ptrace_scope, SELinux, AppArmor, Landlock) may forbid it"
+            )
+        their_uid, our_uid = theirs["Uid"].split()[0], os.geteuid()
+        if int(their_uid) != our_uid:
+            return (
+                f"{who}: it runs as uid {their_uid}, this one as uid {our_uid}; needs "
+                f"CAP_SYS_PTRACE in its user namespace"
+            )
+        return (
+            f"{who} though both run as uid {our_uid}: it has capabilities that this one lacks, is "
+            f"in another user namespace, or is not dumpable (PR_SET_DUMPABLE, prctl(2)); needs "
+            f"CAP_SYS_PTRACE in its user namespace"
+        )
+
+    def _own_status(self) -> bytes:
+        root = self._lookup.root.fileno()
+        pid = self._lookup.readlink(root, "self", f"{self._lookup.where}/self")
+        name = f"{pid}/status"
+        fd = self._lookup.open(root, name, os.O_RDONLY, Kind.FILE, f"{self._lookup.where}/{name}")
+        return read_all(fd)
+
+
+class _ProcessFile(io.FileIO):
+    """A file of a process, which says by its name that the process has ended meanwhile."""
+
+    def __init__(self, fd: int, mode: str, pid: int) -> None:
+        super().__init__(fd, mode)
+        self._pid = pid
+
+    def _gone(self) -> ProcessGoneError:
+        return ProcessGoneError(self._pid, str(self.name))
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        try:
+            return super().read(size)
+        except ProcessLookupError:
+            raise self._gone() from None
+
+    def readall(self) -> bytes:
+        try:
+            return super().readall()
+        except ProcessLookupError:
+            raise self._gone() from None
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        try:
+            return super().readinto(buffer)
+        except ProcessLookupError:
+            raise self._gone() from None
+
+    def write(self, data: Buffer, /) -> int:
+        try:
+            return super().write(data)
+        except ProcessLookupError:
+            raise self._gone() from None
+
+
+def raw_file(
+    fd: int, mode: str, where: str, make: Callable[[int, str], io.FileIO] = io.FileIO
+) -> io.FileIO:
+    """An unbuffered file that owns ``fd`` and is named ``where``."""
+    try:
+        raw = make(fd, mode)
+    except BaseException:
+        os.close(fd)
+        raise
+    raw.name = where
+    return raw
+
+
+def buffered_reader(fd: int, where: str) -> BinaryIO:
+    """A buffered binary file that owns ``fd`` and is named ``where``."""
+    return io.BufferedReader(raw_file(fd, "r", where))
+
+
+def open_file(
+    mode: str,
+    where: str,
+    open_fd: Callable[[int], int],
+    make_raw: Callable[[int, str], io.FileIO] = io.FileIO,
+) -> IO[Any]:
+    """A file object of one of the modes of :meth:`ProcessDir.open`, named ``where``.
+
+    ``open_fd`` opens the descriptor by the flags that it gets, ``make_raw`` wraps it.
+    """
+    if mode not in ("r", "rt", "rb", "w", "wt", "wb"):
+        raise ValueError(f"the mode of a procfs file is r, rb, w or wb, not {mode!r}")
+    writing = mode[0] == "w"
+    raw = raw_file(open_fd(os.O_WRONLY if writing else os.O_RDONLY), mode[0], where, make_raw)
+    if mode == "wb":
+        return raw
+    buffered = io.BufferedWriter(raw) if writing else io.BufferedReader(raw)
+    if mode == "rb":
+        return buffered
+    return io.TextIOWrapper(buffered, encoding="utf-8", errors="surrogateescape", newline="\n")
+
+
+def read_all(fd: int) -> bytes:
+    """Everything that can be read from ``fd``, which is closed then.
+
+    procfs tells no sizes, and hands out a page at a time, so one read is not enough.
+    """
+    try:
+        chunks = []
+        while chunk := os.read(fd, 65536):
+            chunks.append(chunk)
+        return b"".join(chunks)
+    finally:
+        os.close(fd)
+
+
+def _parse_id_map(text: str) -> tuple[IdMapping, ...]:
+    return tuple(IdMapping(*map(int, line.split())) for line in text.splitlines())
+
+
+def _status_fields(status: bytes) -> dict[str, str]:
+    """The lines of a ``status`` file (proc_pid_status(5)) by their names."""
+    lines = status.decode("utf-8", "surrogateescape").splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
