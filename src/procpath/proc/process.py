@@ -90,6 +90,11 @@ class ProcessDir:
         """The process's id, as this procfs's PID namespace numbers it."""
         return self._pid
 
+    @property
+    def path(self) -> str:
+        """Where it was found, for people: ``/proc/1``."""
+        return self._where
+
     def fileno(self) -> int:
         """The held directory, an ``O_PATH`` descriptor: good as ``dir_fd=``, not for reading.
 
