@@ -1,0 +1,355 @@
+"""The lexical half of a path inside a root: names, joining, matching, order.
+
+Promises what ``pathlib.PurePath`` of Python 3.14 does, on every Python from 3.11 on, for
+paths that belong to a root; nothing here looks at a file system. It rests on a
+``PurePosixPath`` for parsing, and fills in what older ones lack.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import PurePath, PurePosixPath
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, overload
+
+from procpath.patterns import compile_name, compile_path
+from procpath.root import Root
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+P = TypeVar("P", bound="LexicalPath")
+
+Segment: TypeAlias = "str | os.PathLike[str] | LexicalPath"
+"""What a path can be joined of: words, paths of the same root, and pure paths of pathlib"""
+
+_new = object.__new__
+
+
+class LexicalPath:
+    """A path inside a root, as far as it is only words. See :class:`procpath.RootedPath`."""
+
+    __slots__ = ("_given", "_hash_", "_pure_", "_raw_", "_root", "_str_")
+
+    _root: Root
+    _given: tuple[str | PurePath, ...]
+    """the segments as they were given; they are joined when that is first needed"""
+    _pure_: PurePosixPath
+    _str_: str
+    _raw_: bytes
+    _hash_: int
+
+    _is_plain: ClassVar[bool] = True
+    """No subclass has a say in how its paths are made, so no constructor needs to be called."""
+
+    parser: ClassVar[ModuleType] = posixpath
+    """The module that knows the path's syntax, always ``posixpath``."""
+
+    def __init__(self, root: Root, *segments: Segment) -> None:
+        self._root = root
+        self._given = tuple(_flat(root, segments))
+
+    def __init_subclass__(cls, *, constructs: bool = False, **kwargs: Any) -> None:
+        """``constructs``: a class of this library's, whose constructor keeps nothing of its own."""
+        super().__init_subclass__(**kwargs)
+        if not constructs and any(
+            name in cls.__dict__ for name in ("__init__", "__new__", "with_segments")
+        ):
+            cls._is_plain = False
+
+    def _construct(self, segments: tuple[Segment, ...]) -> Self:
+        """A path of this root by the class's own constructor."""
+        return type(self)(self._root, *segments)
+
+    def with_segments(self, *segments: Segment) -> Self:
+        """A path of the same type and root from ``segments``; every derived path is made by it.
+
+        Override it, as for ``pathlib``, in a subclass that keeps more than the path. Unlike
+        the constructor of an unbound :class:`RootedPath` it does not start at ``/``.
+        """
+        if self._is_plain:
+            path = _new(type(self))
+            path._root = self._root
+        else:
+            path = self._construct(segments)
+        path._given = tuple(_flat(self._root, segments))
+        return path
+
+    def _normalized(self, text: str) -> Self:
+        """As ``with_segments(text)``, for a text that ``str()`` of some path has given."""
+        if self._is_plain:
+            path = _new(type(self))
+            path._root = self._root
+            path._given = (text,)
+        else:
+            path = self.with_segments(text)
+        path._str_ = text
+        return path
+
+    @property
+    def _pure(self) -> PurePosixPath:
+        try:
+            return self._pure_
+        except AttributeError:
+            self._pure_ = pure = PurePosixPath(*self._given)
+            return pure
+
+    @property
+    def _raw(self) -> bytes:
+        """The path as system calls take it. ``ValueError`` where they cannot."""
+        try:
+            return self._raw_
+        except AttributeError:
+            raw = os.fsencode(str(self))
+            if b"\0" in raw:
+                raise ValueError("embedded null byte") from None
+            self._raw_ = raw
+            return raw
+
+    @property
+    def root_handle(self) -> Root:
+        """The :class:`Root` that the path lives in."""
+        return self._root
+
+    def __str__(self) -> str:
+        """The in-root path, as a process chrooted into the root would write it."""
+        try:
+            return self._str_
+        except AttributeError:
+            self._str_ = text = str(self._pure)
+            return text
+
+    def __bytes__(self) -> bytes:
+        return os.fsencode(str(self))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r}, root={self._root.origin!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LexicalPath):
+            return NotImplemented
+        return str(self) == str(other) and self._root == other._root
+
+    def __hash__(self) -> int:
+        try:
+            return self._hash_
+        except AttributeError:
+            self._hash_ = value = hash((str(self), self._root))
+            return value
+
+    def _is_ordered_with(self, other: object) -> bool:
+        return isinstance(other, LexicalPath) and self._root == other._root
+
+    def __lt__(self, other: LexicalPath) -> bool:
+        return self._pure < other._pure if self._is_ordered_with(other) else NotImplemented
+
+    def __le__(self, other: LexicalPath) -> bool:
+        return self._pure <= other._pure if self._is_ordered_with(other) else NotImplemented
+
+    def __gt__(self, other: LexicalPath) -> bool:
+        return self._pure > other._pure if self._is_ordered_with(other) else NotImplemented
+
+    def __ge__(self, other: LexicalPath) -> bool:
+        return self._pure >= other._pure if self._is_ordered_with(other) else NotImplemented
+
+    def joinpath(self, *segments: Segment) -> Self:
+        """The path with ``segments`` joined on; an absolute one starts again at the root."""
+        return self.with_segments(self, *segments)
+
+    def __truediv__(self, key: Segment) -> Self:
+        if type(key) is str and self._is_plain:
+            path = _new(type(self))
+            path._root = self._root
+            path._given = (*self._given, key)
+            return path
+        try:
+            return self.with_segments(self, key)
+        except TypeError:
+            return NotImplemented
+
+    def __rtruediv__(self, key: Segment) -> Self:
+        try:
+            return self.with_segments(key, self)
+        except TypeError:
+            return NotImplemented
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The components; the first is ``/`` if the path is absolute."""
+        return self._pure.parts
+
+    @property
+    def drive(self) -> str:
+        """Always empty, as on every POSIX system."""
+        return ""
+
+    @property
+    def root(self) -> str:
+        """``/`` if the path is absolute, else empty. For the :class:`Root` see :attr:`root_handle`."""
+        return self._pure.root
+
+    @property
+    def anchor(self) -> str:
+        """As :attr:`root`."""
+        return self._pure.root
+
+    @property
+    def name(self) -> str:
+        """The last component, or empty."""
+        return self._pure.name
+
+    @property
+    def suffix(self) -> str:
+        """The last component's last suffix with its dot, or empty."""
+        name = self.name.lstrip(".")
+        dot = name.rfind(".")
+        return name[dot:] if dot >= 0 else ""
+
+    @property
+    def suffixes(self) -> list[str]:
+        """The last component's suffixes, each with its dot."""
+        return ["." + suffix for suffix in self.name.lstrip(".").split(".")[1:]]
+
+    @property
+    def stem(self) -> str:
+        """The last component without its last suffix."""
+        suffix = self.suffix
+        return self.name[: -len(suffix)] if suffix else self.name
+
+    @property
+    def parent(self) -> Self:
+        """The path without its last component, lexically."""
+        pure = self._pure
+        parent = pure.parent
+        return self if parent is pure else self._normalized(str(parent))
+
+    @property
+    def parents(self) -> Sequence[Self]:
+        """All the paths above, nearest first."""
+        return _Parents(self)
+
+    def as_posix(self) -> str:
+        """``str(self)``."""
+        return str(self)
+
+    def is_absolute(self) -> bool:
+        """Whether the path begins with ``/``. A relative one counts from there all the same."""
+        return self._pure.is_absolute()
+
+    def with_name(self, name: str) -> Self:
+        """The path with another last component. ``ValueError`` if there is none, or ``name`` is not one."""
+        if not name or "/" in name or name == ".":
+            raise ValueError(f"Invalid name {name!r}")
+        if not self.name:
+            raise ValueError(f"{self!r} has an empty name")
+        return self._normalized(str(self._pure.parent / name))
+
+    def with_stem(self, stem: str) -> Self:
+        """The path with another :attr:`stem`."""
+        suffix = self.suffix
+        if suffix and not stem:
+            raise ValueError(f"{self!r} has a non-empty suffix")
+        return self.with_name(stem + suffix)
+
+    def with_suffix(self, suffix: str) -> Self:
+        """The path with another :attr:`suffix`; an empty one takes it away."""
+        stem = self.stem
+        if not stem:
+            raise ValueError(f"{self!r} has an empty name")
+        if suffix and not suffix.startswith("."):
+            raise ValueError(f"Invalid suffix {suffix!r}")
+        return self.with_name(stem + suffix)
+
+    def is_relative_to(self, other: Segment) -> bool:
+        """Whether ``other`` is this path or one of its :attr:`parents`."""
+        path = self._own(other)
+        return path == self or path in self.parents
+
+    def relative_to(self, other: Segment, *, walk_up: bool = False) -> Self:
+        """The way from ``other`` to this path; ``walk_up`` allows ``..`` in it.
+
+        ``ValueError`` where there is none. It is a way between words: links are not looked at.
+        """
+        start = self._own(other)
+        for step, path in enumerate(chain([start], start.parents)):
+            if path == self or path in self.parents:
+                break
+            if not walk_up:
+                raise ValueError(f"{str(self)!r} is not in the subpath of {str(start)!r}")
+            if path.name == "..":
+                raise ValueError(f"'..' segment in {str(start)!r} cannot be walked")
+        else:
+            raise ValueError(f"{str(self)!r} and {str(start)!r} have different anchors")
+        return self.with_segments(*[".."] * step, *self.parts[len(path.parts) :])
+
+    def match(self, path_pattern: Segment, *, case_sensitive: bool | None = None) -> bool:
+        """Whether the path matches a pattern, from the right if it is relative. ``**`` means ``*``."""
+        pattern = self._own(path_pattern)
+        parts, patterns = self.parts[::-1], pattern.parts[::-1]
+        if not patterns:
+            raise ValueError("empty pattern")
+        if len(parts) < len(patterns) or (len(parts) > len(patterns) and pattern.anchor):
+            return False
+        cased = case_sensitive is not False
+        return all(
+            compile_name(wanted, cased)(part) is not None
+            for part, wanted in zip(parts, patterns, strict=False)
+        )
+
+    def full_match(self, pattern: Segment, *, case_sensitive: bool | None = None) -> bool:
+        """Whether the whole path matches a pattern, in which ``**`` is any number of components."""
+        wanted = self._own(pattern)
+        text = str(self) if self.parts else ""
+        match = compile_path(str(wanted) if wanted.parts else "", case_sensitive is not False)
+        return match(text) is not None
+
+    def _own(self, other: Segment) -> LexicalPath:
+        """``other`` as a path."""
+        return other if isinstance(other, LexicalPath) else self.with_segments(other)
+
+
+def _flat(root: Root, segments: tuple[Segment, ...]) -> list[str | PurePath]:
+    """The segments as strings and pure paths; ``ValueError`` for a path of another root."""
+    flat: list[str | PurePath] = []
+    for segment in segments:
+        if isinstance(segment, LexicalPath):
+            if segment._root is not root and segment._root != root:
+                raise ValueError(f"{segment!r} does not belong to the root {root.origin!r}")
+            flat += segment._given
+        elif isinstance(segment, (str, PurePath)):
+            flat.append(segment)
+        else:
+            text = os.fspath(segment) if hasattr(segment, "__fspath__") else segment
+            if not isinstance(text, str):
+                raise TypeError(
+                    "a segment must be a str, a path of this root, or an os.PathLike object of "
+                    f"a str, not {type(segment).__name__!r}"
+                )
+            flat.append(text)
+    return flat
+
+
+class _Parents(Sequence[P], Generic[P]):
+    """The parents of a path, made one by one as they are asked for."""
+
+    def __init__(self, path: P) -> None:
+        self._path = path
+        self._pures = path._pure.parents
+
+    def __len__(self) -> int:
+        return len(self._pures)
+
+    @overload
+    def __getitem__(self, index: int) -> P: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[P, ...]: ...
+    def __getitem__(self, index: int | slice) -> P | tuple[P, ...]:
+        if isinstance(index, slice):
+            return tuple(self[each] for each in range(*index.indices(len(self))))
+        return self._path._normalized(str(self._pures[index]))
+
+    def __repr__(self) -> str:
+        return f"<{type(self._path).__name__}.parents>"

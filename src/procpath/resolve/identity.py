@@ -1,0 +1,42 @@
+"""Which directory or file a descriptor holds, so that two can be told apart.
+
+Promises one answer for one object seen through one mount: device, inode and mount ID.
+Rests on statx(2) for the mount ID (Linux 5.8), before that on the ``mnt_id`` line of
+``/proc/self/fdinfo/N`` (proc_pid_fdinfo(5), Linux 3.15).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from procpath.linux import AT_EMPTY_PATH, STATX_MNT_ID, STATX_MNT_ID_UNIQUE, statx
+from procpath.proc import VerifiedProc
+
+_EITHER_MNT_ID = STATX_MNT_ID | STATX_MNT_ID_UNIQUE
+
+
+class Identity(NamedTuple):
+    """What a descriptor holds: the object, and the mount that it was reached by."""
+
+    dev: int
+    ino: int
+    mnt_id: int
+
+
+def mount_id(fd: int) -> int:
+    """The ID of the mount that ``fd`` was opened on; unique since boot from Linux 6.8 on."""
+    answer = statx(fd, b"", AT_EMPTY_PATH, _EITHER_MNT_ID)
+    if answer.mask & _EITHER_MNT_ID:
+        return answer.mnt_id
+    with VerifiedProc.default().self_fdinfo(fd) as fdinfo:
+        for line in fdinfo:
+            if line.startswith(b"mnt_id:"):
+                return int(line.split()[1])
+    raise AssertionError("fdinfo has had a mnt_id line since Linux 3.15")
+
+
+def identity(fd: int) -> Identity:
+    """The :class:`Identity` of what ``fd`` holds."""
+    status = os.fstat(fd)
+    return Identity(status.st_dev, status.st_ino, mount_id(fd))

@@ -1,0 +1,127 @@
+"""The kernel's resolver: openat2(2) with ``RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS``.
+
+Promises the walker's answers in one system call. Where it has no answer of its own
+(paths over ``PATH_MAX``, a rename that races with ``..``, a ``..`` above a root that does not
+clamp) or only half of one (``ELOOP`` does not say which kind of loop), the walker gives
+it. Rests on Linux 5.6 and on no seccomp filter being in the way; :func:`openat2_refusal`
+tells.
+"""
+
+from __future__ import annotations
+
+import os
+from errno import EAGAIN, ELOOP, ENAMETOOLONG, ENOSYS, EPERM, EXDEV
+
+from procpath.errors import os_error
+from procpath.linux import (
+    AT_FDCWD,
+    RESOLVE_BENEATH,
+    RESOLVE_IN_ROOT,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    RESOLVE_NO_XDEV,
+    open_how,
+    try_openat2,
+)
+from procpath.resolve.interface import Parent, Resolver, Rules, as_openat_reads
+from procpath.resolve.walk import Walker
+
+_ATTEMPTS = 4
+"""How often a lookup that raced with a rename is tried again before the walker does it."""
+
+_FIND = os.O_PATH | os.O_CLOEXEC
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+
+_ASK_THE_WALKER = frozenset({-ELOOP, -ENAMETOOLONG, -EXDEV, -EAGAIN, -ENOSYS, -EPERM})
+
+
+class _Availability:
+    """Whether openat2 works in this process, found out at most once each way."""
+
+    def __init__(self) -> None:
+        self.refusal = 0
+        """the ``errno`` of a missing (``ENOSYS``) or forbidden (``EPERM``) openat2"""
+
+    def probe(self) -> int:
+        """Ask the kernel for something that cannot be refused for any other reason."""
+        fd = try_openat2(AT_FDCWD, b"/", open_how(_DIRECTORY, 0, RESOLVE_IN_ROOT))
+        if fd >= 0:
+            os.close(fd)
+        elif fd in (-ENOSYS, -EPERM):
+            self.refusal = -fd
+        return self.refusal
+
+
+_availability = _Availability()
+
+
+def openat2_refusal() -> int:
+    """0, or why openat2 cannot be used here: ``ENOSYS`` (old kernel) or ``EPERM`` (seccomp)."""
+    return _availability.refusal or _availability.probe()
+
+
+class KernelResolver(Resolver):
+    """The resolver that asks the kernel, and the walker only where it must."""
+
+    name = "openat2"
+
+    def __init__(self, rootfd: int, rules: Rules) -> None:
+        super().__init__(rootfd, rules)
+        self.walker = Walker(rootfd, rules)
+        resolve = RESOLVE_NO_MAGICLINKS
+        # Beneath, an absolute link and a ".." above the root are both EXDEV, and the walker
+        # tells them apart.
+        resolve |= RESOLVE_IN_ROOT if rules.clamp else RESOLVE_BENEATH
+        if not rules.symlinks:
+            resolve |= RESOLVE_NO_SYMLINKS
+        if not rules.cross_mounts:
+            resolve |= RESOLVE_NO_XDEV
+        self._resolve = resolve
+        self._find_how = open_how(_FIND, 0, resolve)
+        self._find_last_how = open_how(_FIND | os.O_NOFOLLOW, 0, resolve)
+
+    def open(self, path: bytes, flags: int, mode: int = 0o777) -> int:
+        flags, mode = as_openat_reads(flags, mode)
+        fd = try_openat2(self.rootfd, path, open_how(flags, mode, self._resolve))
+        return fd if fd >= 0 else self._open_otherwise(path, flags, mode, fd)
+
+    def find(self, path: bytes) -> int:
+        fd = try_openat2(self.rootfd, path, self._find_how)
+        return fd if fd >= 0 else self._open_otherwise(path, _FIND, 0, fd)
+
+    def find_last(self, path: bytes) -> int:
+        fd = try_openat2(self.rootfd, path, self._find_last_how)
+        return fd if fd >= 0 else self._open_otherwise(path, _FIND | os.O_NOFOLLOW, 0, fd)
+
+    def try_find(self, path: bytes) -> int:
+        fd = try_openat2(self.rootfd, path, self._find_how)
+        return self.walker.try_find(path) if fd in _ASK_THE_WALKER else fd
+
+    def open_parent(self, path: bytes) -> Parent:
+        stripped = path.rstrip(b"/")
+        directory, slash, name = stripped.rpartition(b"/")
+        if name in (b"", b".", b".."):
+            return self.walker.open_parent(path)
+        dirfd = self.open(directory + slash or b".", _DIRECTORY)
+        return Parent(dirfd, name, len(stripped) < len(path))
+
+    def open_parent_of_target(self, path: bytes) -> Parent:
+        return self.walker.open_parent_of_target(path)
+
+    def _open_otherwise(self, path: bytes, flags: int, mode: int, refusal: int) -> int:
+        """Answer where openat2 has said ``refusal``, a negated ``errno``."""
+        how = open_how(flags, mode, self._resolve)
+        if refusal == -EXDEV and not self.rules.clamp and path.startswith(b"/"):
+            # RESOLVE_BENEATH takes no absolute path, not even "/".
+            refusal = try_openat2(self.rootfd, path.lstrip(b"/") or b".", how)
+            if refusal >= 0:
+                return refusal
+        for _ in range(_ATTEMPTS):
+            if refusal != -EAGAIN:
+                break
+            refusal = try_openat2(self.rootfd, path, how)
+            if refusal >= 0:
+                return refusal
+        if refusal in _ASK_THE_WALKER:
+            return self.walker.open(path, flags, mode)
+        raise os_error(-refusal, path)

@@ -1,0 +1,150 @@
+"""Opening a file only after a look at what it is, without a gap between the two.
+
+For roots that refuse special files, and for the walker where mount points are not
+crossed: the object is found as an ``O_PATH`` descriptor, which has no effect on it,
+looked at, and then that very object is opened through ``/proc/self/fd``. Rests on
+:meth:`procpath.VerifiedProc.self_fd`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from errno import EACCES, EAGAIN, EEXIST, EINVAL, EISDIR, ELOOP, EXDEV
+
+from procpath.errors import SpecialFileError, UnverifiedProcError, os_error
+from procpath.proc import VerifiedProc
+from procpath.resolve.identity import mount_id
+from procpath.resolve.interface import Parent, Resolver, are_valid, as_openat_reads, is_tmpfile
+from procpath.resolve.links import sysctl_fs
+
+_ANYTHING = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_ONLY_FOR_THE_LOOKUP = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+_ATTEMPTS = 40
+
+Check = Callable[[int], None]
+"""Raises where the object of an ``O_PATH`` descriptor is not to be opened."""
+
+
+def refuse_special(fd: int) -> None:
+    """The check of ``special_files="refuse"``."""
+    mode = os.fstat(fd).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise SpecialFileError
+
+
+def accept(fd: int) -> None:
+    """The check that refuses nothing."""
+
+
+def open_no_special_file(resolver: Resolver, path: bytes, flags: int, mode: int) -> int:
+    """As ``resolver.open``, for ``special_files="refuse"``. Nothing happens to a file by ``O_PATH``."""
+    if flags & os.O_PATH:
+        return resolver.open(path, flags, mode)
+    return open_checked_first(resolver, path, flags, mode, refuse_special)
+
+
+def reopen(fd: int, flags: int, mode: int = 0) -> int:
+    """Open what the ``O_PATH`` descriptor ``fd`` holds with ``flags``."""
+    if is_tmpfile(flags):
+        return os.open(b".", flags, mode, dir_fd=fd)
+    return VerifiedProc.default().self_fd().reopen(fd, flags & ~_ONLY_FOR_THE_LOOKUP)
+
+
+def open_checked_first(
+    resolver: Resolver, path: bytes, flags: int, mode: int, check: Check = accept
+) -> int:
+    """As ``resolver.open``, but nothing is opened that ``check`` refuses. ``flags`` lack ``O_PATH``."""
+    flags, mode = as_openat_reads(flags, mode)
+    if not are_valid(flags):
+        raise os_error(EINVAL, path)
+    try:
+        if flags & os.O_CREAT:
+            return _open_or_create(resolver, path, flags, mode, check)
+        lookup = os.O_PATH | (flags & (os.O_NOFOLLOW | os.O_DIRECTORY))
+        fd = resolver.open(path, lookup)
+        try:
+            if stat.S_ISLNK(os.fstat(fd).st_mode):
+                raise os_error(ELOOP)
+            check(fd)
+            return reopen(fd, flags, mode)
+        finally:
+            os.close(fd)
+    except UnverifiedProcError:
+        raise
+    except OSError as error:
+        error.filename = os.fsdecode(path)
+        raise
+
+
+def _open_or_create(
+    resolver: Resolver, path: bytes, flags: int, mode: int, check: Check
+) -> int:
+    follows = not flags & (os.O_NOFOLLOW | os.O_EXCL)
+    for _ in range(_ATTEMPTS):
+        parent = resolver.open_parent_of_target(path) if follows else resolver.open_parent(path)
+        try:
+            fd = _open_or_create_in(resolver, parent, flags, mode, check)
+        except FileExistsError:
+            if flags & os.O_EXCL:
+                raise
+            fd = None
+        finally:
+            os.close(parent.dirfd)
+        if fd is not None:
+            return fd
+    raise os_error(EAGAIN)
+
+
+def _open_or_create_in(
+    resolver: Resolver, parent: Parent, flags: int, mode: int, check: Check
+) -> int | None:
+    """One attempt; None (or ``EEXIST``) where the name was swapped between two looks at it."""
+    dirfd, name, must_be_directory = parent
+    if name == b".":
+        return os.open(b".", flags, mode, dir_fd=dirfd)
+    if must_be_directory:
+        raise os_error(EISDIR)
+    try:
+        fd = os.open(name, _ANYTHING, dir_fd=dirfd)
+    except FileNotFoundError:
+        # Nothing special can be here: O_EXCL makes a new regular file or fails.
+        return os.open(name, flags | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=dirfd)
+    try:
+        if not resolver.rules.cross_mounts and mount_id(fd) != mount_id(resolver.rootfd):
+            raise os_error(EXDEV)
+        if flags & os.O_EXCL:
+            raise os_error(EEXIST)
+        status = os.fstat(fd)
+        if stat.S_ISLNK(status.st_mode):
+            if flags & os.O_NOFOLLOW:
+                raise os_error(ELOOP)
+            return None
+        if stat.S_ISDIR(status.st_mode):
+            raise os_error(EISDIR)
+        check(fd)
+        _require_creatable(os.fstat(dirfd), status)
+        return reopen(fd, flags)
+    finally:
+        os.close(fd)
+
+
+def _require_creatable(parent: os.stat_result, file: os.stat_result) -> None:
+    """Refuse ``O_CREAT`` of somebody else's file in a sticky directory (``EACCES``).
+
+    ``fs.protected_regular`` and ``fs.protected_fifos`` of proc_sys_fs(5), by the rules
+    of may_create_in_sticky() in fs/namei.c, which does not see the directory when a
+    file is opened by descriptor.
+    """
+    if not parent.st_mode & stat.S_ISVTX or file.st_uid in (parent.st_uid, os.geteuid()):
+        return
+    if stat.S_ISREG(file.st_mode):
+        setting = sysctl_fs("protected_regular")
+    elif stat.S_ISFIFO(file.st_mode):
+        setting = sysctl_fs("protected_fifos")
+    else:
+        return
+    everyone, group = parent.st_mode & stat.S_IWOTH, parent.st_mode & stat.S_IWGRP
+    if (setting >= 1 and everyone) or (setting >= 2 and group):
+        raise os_error(EACCES)

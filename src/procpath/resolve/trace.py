@@ -1,0 +1,111 @@
+"""Every step that the walker took along a path, for people and for programs.
+
+Promises to show what the walker did, since it is the walker's own observations that it
+shows. Rests on the observer of :mod:`procpath.resolve.walk`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import overload
+
+from procpath.resolve.walk import Observation, StepKind, Walker
+
+_WORDS: dict[StepKind, str] = {
+    "start": "start at the root",
+    "directory": "enter",
+    "up": "go up",
+    "clamp": "stay: the root has nothing above it",
+    "link": "follow",
+    "end": "found",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a walk.
+
+    ``kind``: ``start``, ``directory`` (entered), ``up``, ``clamp`` (a ``..`` at the root), ``link``
+    (followed), ``end`` (the object) or ``error``. ``directory``: in-root path of where the step
+    was taken. ``name``: the component. ``target``: the text of a link. ``error``: what the
+    walk ended in. ``crosses_mount``: the step led onto another mount.
+    """
+
+    kind: StepKind
+    directory: str
+    name: str
+    target: str | None = None
+    error: OSError | None = field(default=None, compare=False)
+    crosses_mount: bool = False
+
+    def __str__(self) -> str:
+        if self.error is not None:
+            return f"{self.directory}  stopped at {self.name}: {self.error.strerror}"
+        words = f"{self.directory}  {_WORDS[self.kind]}"
+        if self.kind not in ("start", "clamp"):
+            words += f" {self.name}"
+        if self.target is not None:
+            words += f" -> {self.target}"
+        return words + ("  (another mount)" if self.crosses_mount else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Trace(Sequence[Step]):
+    """What the walker did with a path: a sequence of :class:`Step`.
+
+    ``path`` is the path that was asked for, ``result`` the in-root path that it led to or
+    None, ``error`` what it ended in or None. ``str()`` is a line a step.
+    """
+
+    path: str
+    steps: tuple[Step, ...]
+    result: str | None
+    error: OSError | None = field(default=None, compare=False)
+
+    @overload
+    def __getitem__(self, index: int) -> Step: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Step, ...]: ...
+    def __getitem__(self, index: int | slice) -> Step | tuple[Step, ...]:
+        return self.steps[index]
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.steps)
+
+    def __str__(self) -> str:
+        width = max((len(step.directory) for step in self.steps), default=0)
+        lines = [
+            step.directory.ljust(width) + str(step)[len(step.directory) :] for step in self.steps
+        ]
+        return "\n".join(lines)
+
+
+def trace(walker: Walker, path: bytes) -> Trace:
+    """Walk along ``path`` and tell of every step. A path that leads nowhere is an answer too."""
+    observations: list[Observation] = []
+    result: str | None = None
+    failure: OSError | None = None
+    try:
+        result = os.fsdecode(walker.locate(path, observations.append))
+    except OSError as error:
+        failure = error
+    return Trace(os.fsdecode(path), tuple(_steps(observations)), result, failure)
+
+
+def _steps(observations: list[Observation]) -> Iterator[Step]:
+    mount = None
+    for kind, location, name, detail, now in observations:
+        yield Step(
+            kind,
+            os.fsdecode(location),
+            os.fsdecode(name),
+            os.fsdecode(detail) if isinstance(detail, bytes) else None,
+            detail if isinstance(detail, OSError) else None,
+            kind in ("directory", "end") and mount is not None and now != mount,
+        )
+        mount = now

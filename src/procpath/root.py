@@ -1,0 +1,475 @@
+"""Root: the held directory that stands for ``/``, where it came from, and how it resolves.
+
+Promises that whatever is opened through it lies inside, and that it goes on working
+after the process that it was taken from has ended. It owns one ``O_PATH`` descriptor
+(and that of the process), closed by :meth:`Root.close`, by leaving the ``with`` block, or
+with the last path that uses it. Rests on the resolvers and on VerifiedProc.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import weakref
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from errno import ENOTDIR, ESTALE
+from functools import partial
+from types import TracebackType
+from typing import Literal, Protocol, TypeAlias, TypedDict, TypeVar, Unpack
+
+from typing_extensions import Self
+
+from procpath.errors import ClosedRootError, ProcessGoneError, os_error
+from procpath.proc import IdMapping, ProcessDir, VerifiedProc
+from procpath.resolve.identity import Identity, identity
+from procpath.resolve.interface import Resolver, Rules
+from procpath.resolve.kernel import KernelResolver, openat2_refusal
+from procpath.resolve.reopen import open_no_special_file
+from procpath.resolve.walk import Observer, Walk, Walker
+
+T = TypeVar("T")
+
+StrOrBytesPath: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
+
+_ROOT_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a root resolves paths; see :class:`Root`."""
+
+    resolver: Literal["auto", "openat2", "walk"] = "auto"
+    on_escape: Literal["clamp", "raise"] = "clamp"
+    symlinks: bool = True
+    cross_mounts: bool = True
+    special_files: Literal["allow", "refuse"] = "allow"
+
+    def __post_init__(self) -> None:
+        for name, allowed in _ALLOWED.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                expected = " or ".join(repr(choice) for choice in allowed)
+                raise ValueError(f"{name} must be {expected}, not {value!r}")
+        for name in ("symlinks", "cross_mounts"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}")
+
+    def rules(self) -> Rules:
+        """What of it concerns the resolvers."""
+        return Rules(self.on_escape == "clamp", self.symlinks, self.cross_mounts)
+
+
+_ALLOWED = {
+    "resolver": ("auto", "openat2", "walk"),
+    "on_escape": ("clamp", "raise"),
+    "special_files": ("allow", "refuse"),
+}
+
+
+class OptionArguments(TypedDict, total=False):
+    """The keyword arguments that every way to make a :class:`Root` takes."""
+
+    resolver: Literal["auto", "openat2", "walk"]
+    on_escape: Literal["clamp", "raise"]
+    symlinks: bool
+    cross_mounts: bool
+    special_files: Literal["allow", "refuse"]
+
+
+class Origin(Protocol):
+    """Where a root came from. ``str()`` is for people; a pickled root is opened again from it."""
+
+    def reopen(self, cls: type[Root], options: OptionArguments) -> Root: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _OfProcess:
+    """The root of a process; the start time tells it from a later one with the same PID."""
+
+    path: str
+    """of its directory in procfs"""
+    pid: int
+    start_time: int
+
+    def __str__(self) -> str:
+        return f"{self.path}/root"
+
+    def reopen(self, cls: type[Root], options: OptionArguments) -> Root:
+        proc = VerifiedProc.default()
+        if os.path.dirname(self.path) != proc.path:
+            proc = VerifiedProc(os.path.dirname(self.path))
+        process = proc.process(self.pid)
+        if process.start_time != self.start_time:
+            process.close()
+            raise ProcessGoneError(self.pid, str(self))
+        return cls._owning(process, options)
+
+
+@dataclass(frozen=True, slots=True)
+class _HostDirectory:
+    """A directory by its host path."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return self.path
+
+    def reopen(self, cls: type[Root], options: OptionArguments) -> Root:
+        return cls.at(self.path, **options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Beneath:
+    """A directory in another root."""
+
+    root: Root
+    path: bytes
+
+    def __str__(self) -> str:
+        return os.path.join(self.root.origin, os.fsdecode(self.path.lstrip(b"/")))
+
+    def reopen(self, cls: type[Root], options: OptionArguments) -> Root:
+        return self.root.beneath(self.path, **options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Descriptor:
+    """A descriptor that somebody handed over; ``label`` is what procfs says of it."""
+
+    label: str
+
+    def __str__(self) -> str:
+        return self.label
+
+    def reopen(self, cls: type[Root], options: OptionArguments) -> Root:
+        raise TypeError(f"a root made by Root.from_fd cannot be pickled: {self.label}")
+
+
+@dataclass(frozen=True, slots=True)
+class UserNamespace:
+    """Whose files a process's root holds. Taken when the root is made: the process may end first."""
+
+    uid: int
+    """the process's real UID, as our own user namespace numbers it"""
+    uid_map: tuple[IdMapping, ...]
+    gid_map: tuple[IdMapping, ...]
+
+    @classmethod
+    def of(cls, process: ProcessDir) -> UserNamespace:
+        """Read it from ``/proc/PID`` (user_namespaces(7), proc_pid_status(5))."""
+        status = process.read_text("status")
+        uid = next(line for line in status.splitlines() if line.startswith("Uid:"))
+        return cls(int(uid.split()[1]), process.uid_map, process.gid_map)
+
+
+class Root:
+    """A held directory that stands for ``/``.
+
+    Make one by :meth:`of_process`, :meth:`of_pidfd`, :meth:`at` or :meth:`from_fd`. All take the same
+    options:
+
+    * ``resolver``: ``"openat2"`` asks the kernel to resolve paths (Linux 5.6), ``"walk"`` does it
+      here, ``"auto"`` takes the first that works. They give the same answers.
+    * ``on_escape``: a ``..`` above the root stays at the root (``"clamp"``, as in a chroot) or raises
+      :class:`EscapeError` (``"raise"``).
+    * ``symlinks=False``: a symbolic link on the way is ``ELOOP``.
+    * ``cross_mounts=False``: a mount point on the way is ``EXDEV``.
+    * ``special_files="refuse"``: opening a FIFO, socket or device raises
+      :class:`SpecialFileError`, and nothing happens to it.
+
+    Two roots are equal if they hold the same directory: device, inode and mount. One root may
+    be used from many threads, and in the child after ``fork()``; close it when none uses it.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_finalizer",
+        "_open",
+        "_origin",
+        "_owned_process",
+        "find",
+        "find_last",
+        "identity",
+        "options",
+        "process",
+        "resolver",
+        "try_find",
+        "user_namespace",
+        "walker",
+    )
+
+    find: Callable[[bytes], int]
+    """the resolver's ``find``, bound here because every operation begins with it"""
+    find_last: Callable[[bytes], int]
+    try_find: Callable[[bytes], int]
+    _open: Callable[[bytes, int, int], int]
+
+    def __init__(
+        self,
+        dirfd: int,
+        origin: Origin,
+        options: OptionArguments,
+        process: ProcessDir | None = None,
+        user_namespace: UserNamespace | None = None,
+    ) -> None:
+        """Take over ``dirfd``; for the class methods, which are the ways to make a root."""
+        try:
+            self.options = Options(**options)
+            self.identity: Identity = identity(dirfd)
+            self._use(_resolver(dirfd, self.options))
+        except BaseException:
+            os.close(dirfd)
+            raise
+        self.process = process
+        self.user_namespace = user_namespace
+        self._owned_process: ProcessDir | None = None
+        self._origin = origin
+        self._finalizer = weakref.finalize(self, os.close, dirfd)
+
+    def _use(self, resolver: Resolver) -> None:
+        self.resolver = resolver
+        self.walker = resolver.walker if isinstance(resolver, KernelResolver) else resolver
+        self.find = resolver.find
+        self.find_last = resolver.find_last
+        self.try_find = resolver.try_find
+        self._open = resolver.open
+        if self.options.special_files == "refuse":
+            self._open = partial(open_no_special_file, resolver)
+
+    @classmethod
+    def of_process(
+        cls,
+        pid: int | ProcessDir,
+        *,
+        proc: VerifiedProc | None = None,
+        **options: Unpack[OptionArguments],
+    ) -> Self:
+        """The root of the process ``pid``, as procfs shows it at ``/proc/PID/root``.
+
+        ``pid`` may be a :class:`ProcessDir`, which stays the caller's to close. ``proc``
+        is the procfs to look in (default: :meth:`VerifiedProc.default`).
+
+        Raises ``ProcessGoneError`` where there is no such process, ``PermissionError``
+        where it may not be traced (ptrace(2), ``PTRACE_MODE_READ_FSCREDS``), ``ValueError`` for
+        a PID that cannot be one.
+        """
+        if isinstance(pid, ProcessDir):
+            return cls._of_process(pid, options)
+        return cls._owning((proc or VerifiedProc.default()).process(pid), options)
+
+    @classmethod
+    def of_pidfd(
+        cls,
+        pidfd: int,
+        *,
+        proc: VerifiedProc | None = None,
+        **options: Unpack[OptionArguments],
+    ) -> Self:
+        """The root of the process that ``pidfd`` refers to (pidfd_open(2)); no PID can be mistaken.
+
+        Raises as :meth:`of_process`, and ``ValueError`` for a descriptor that is no pidfd.
+        """
+        proc = proc or VerifiedProc.default()
+        process = proc.process(_pid_of(proc, pidfd))
+        try:
+            # The PID belonged to it before its directory was opened. If the process still
+            # is there now, the PID cannot have passed to another in between.
+            signal.pidfd_send_signal(pidfd, 0)
+        except PermissionError:
+            pass  # It is there, but not ours to send signals to.
+        except ProcessLookupError as error:
+            process.close()
+            raise ProcessGoneError(process.pid) from error
+        except BaseException:
+            process.close()
+            raise
+        return cls._owning(process, options)
+
+    @classmethod
+    def at(cls, host_directory: StrOrBytesPath, **options: Unpack[OptionArguments]) -> Self:
+        """The directory at the host path ``host_directory``, for a file system that no process is in.
+
+        The host path is resolved once, here, by our own process's rules; whatever it names
+        later, the root stays the same directory. Raises what opening a directory raises, such
+        as ``NotADirectoryError``.
+        """
+        path = os.fsdecode(host_directory)
+        return cls(os.open(path, _ROOT_FLAGS), _HostDirectory(os.path.abspath(path)), options)
+
+    @classmethod
+    def from_fd(cls, dirfd: int, **options: Unpack[OptionArguments]) -> Self:
+        """The directory that ``dirfd`` holds. The descriptor is duplicated and stays the caller's.
+
+        Raises ``NotADirectoryError`` where it holds something else.
+        """
+        if not stat.S_ISDIR(os.fstat(dirfd).st_mode):
+            raise os_error(ENOTDIR, f"descriptor {dirfd}")
+        label = VerifiedProc.default().self_fd().readlink(dirfd)
+        return cls(os.dup(dirfd), _Descriptor(label), options)
+
+    def beneath(self, path: StrOrBytesPath, **options: Unpack[OptionArguments]) -> Root:
+        """The directory at the in-root path ``path`` as a root of its own, with this one's process."""
+        raw = _raw(path)
+        fd = self.open(raw, os.O_PATH | os.O_DIRECTORY)
+        return Root(fd, _Beneath(self, raw), options, self.process, self.user_namespace)
+
+    def resolver_below(self, dirfd: int) -> Resolver:
+        """What resolves paths below a directory of this root's, by its rules but through no link."""
+        return type(self.resolver)(dirfd, self.options.rules()._replace(symlinks=False))
+
+    @classmethod
+    def _of_process(cls, process: ProcessDir, options: OptionArguments) -> Self:
+        dirfd = process.open_link("root", _ROOT_FLAGS)
+        try:
+            namespace = UserNamespace.of(process)
+            origin = _OfProcess(process.path, process.pid, process.start_time)
+        except BaseException:
+            os.close(dirfd)
+            raise
+        return cls(dirfd, origin, options, process, namespace)
+
+    @classmethod
+    def _owning(cls, process: ProcessDir, options: OptionArguments) -> Self:
+        try:
+            root = cls._of_process(process, options)
+        except BaseException:
+            process.close()
+            raise
+        root._owned_process = process
+        return root
+
+    @property
+    def origin(self) -> str:
+        """Where the root came from, for people: ``/proc/1/root``, or a host path."""
+        return str(self._origin)
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return isinstance(self.resolver, _ClosedResolver)
+
+    def fileno(self) -> int:
+        """The held ``O_PATH`` descriptor. It stays the root's: do not close it."""
+        if isinstance(self.resolver, _ClosedResolver):
+            raise self.resolver.error()
+        return self.resolver.rootfd
+
+    def open(self, path: StrOrBytesPath, flags: int, mode: int = 0o777) -> int:
+        """``os.open`` inside the root: the descriptor of what the in-root path ``path`` leads to.
+
+        ``flags`` are those of open(2), taken to the byte: trailing slashes, ``O_NOFOLLOW``,
+        ``O_CREAT``, ``O_TMPFILE`` mean what they mean to a process chrooted here. The
+        descriptor is close-on-exec and never becomes a controlling terminal.
+
+        Raises the operating system's ``OSError`` with ``path`` as its filename,
+        :class:`EscapeError`, :class:`MagicLinkError`, :class:`SpecialFileError`,
+        :class:`ClosedRootError`.
+        """
+        return self._open(_raw(path), flags, mode)
+
+    def opener(self, path: StrOrBytesPath, flags: int) -> int:
+        """For ``open(path, opener=root.opener)``: confines code that takes plain paths."""
+        return self.open(path, flags, 0o666)
+
+    def close(self) -> None:
+        """Close the root and, unless the caller gave it, its process. Twice does no harm."""
+        self._use(_ClosedResolver(self.origin))
+        self._finalizer()
+        if self._owned_process is not None:
+            self._owned_process.close()
+
+    def __enter__(self) -> Self:
+        self.fileno()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __eq__(self, other: object) -> bool:
+        return self.identity == other.identity if isinstance(other, Root) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.origin!r}{' (closed)' if self.closed else ''}>"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        if isinstance(self._origin, _Descriptor):
+            raise TypeError(f"a root made by Root.from_fd cannot be pickled: {self!r}")
+        dev, ino, _ = self.identity
+        return _unpickled, (type(self), self._origin, asdict(self.options), dev, ino)
+
+
+class _ClosedResolver(Walker):
+    """What a closed root resolves by: not at all."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(-1, Rules())
+        self._origin = origin
+
+    def open(self, path: bytes, flags: int, mode: int = 0o777) -> int:
+        raise self.error()
+
+    def _walk(
+        self, path: bytes, finish: Callable[[Walk], T], observer: Observer | None = None
+    ) -> T:
+        raise self.error()
+
+    def error(self) -> ClosedRootError:
+        return ClosedRootError(f"the root {self._origin} is closed")
+
+
+def _resolver(dirfd: int, options: Options) -> Resolver:
+    if options.resolver == "walk":
+        return Walker(dirfd, options.rules())
+    refusal = openat2_refusal()
+    if not refusal:
+        return KernelResolver(dirfd, options.rules())
+    if options.resolver == "openat2":
+        raise OSError(refusal, f"openat2 cannot be used here ({os.strerror(refusal)})")
+    return Walker(dirfd, options.rules())
+
+
+def _raw(path: StrOrBytesPath) -> bytes:
+    raw = os.fsencode(path)
+    if b"\0" in raw:
+        raise ValueError("embedded null byte")
+    return raw
+
+
+def _pid_of(proc: VerifiedProc, pidfd: int) -> int:
+    """The PID that ``pidfd`` refers to, by its ``Pid`` line (pidfd_open(2))."""
+    with proc.self_fdinfo(pidfd) as fdinfo:
+        for line in fdinfo:
+            if line.startswith(b"Pid:"):
+                pid = int(line.split()[1])
+                # -1: it has ended; 0: it is not in the PID namespace of this procfs.
+                if pid <= 0:
+                    raise ProcessGoneError(None)
+                return pid
+    raise ValueError(f"descriptor {pidfd} is not a pidfd")
+
+
+def _unpickled(
+    cls: type[Root], origin: Origin, options: OptionArguments, dev: int, ino: int
+) -> Root:
+    """Open a root that was pickled again, and make sure that it still is that directory."""
+    root = origin.reopen(cls, options)
+    if root.identity[:2] != (dev, ino):
+        root.close()
+        raise OSError(ESTALE, "no longer the directory that was pickled", str(origin))
+    return root

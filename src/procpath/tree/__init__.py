@@ -1,0 +1,1 @@
+"""Work on whole trees over held directories: walking and matching, copying, removing."""
