@@ -1,8 +1,7 @@
 """What is checked of a procfs before its answers are believed: one function a check.
 
-Each function looks at one held descriptor (or at what fstat(2) said of it) and either
-returns, in a few words for people, what it found, or raises
-:class:`procpath.UnverifiedProcError` naming the check and the finding. None of them follows
+Each function looks at one held descriptor (or at what fstat(2) said of it) and returns, or
+raises :class:`procpath.UnverifiedProcError` naming the check and the finding. None of them follows
 or opens a path that somebody could change in between. The promise of all of them together:
 an entry that passes is the kernel's own procfs entry and not something mounted over it.
 Rests on :mod:`procpath.linux`.
@@ -17,13 +16,19 @@ import errno
 import os
 import stat
 from dataclasses import dataclass
-from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
 from procpath import linux
 from procpath.errors import UnverifiedProcError
 
 __all__ = [
+    "DIRECTORY",
+    "FD",
+    "FDINFO",
+    "FILE",
+    "LINK",
+    "PROCESS",
+    "ROOT",
     "Check",
     "Kind",
     "has_usual_link_count",
@@ -66,33 +71,33 @@ class Check:
         return f"{self.entry}: {self.name}: {self.outcome} ({self.detail})"
 
 
-class _Rule(NamedTuple):
-    """What entries of one kind look like."""
-
-    file_type: int
-    words: str
-    forbidden_mode: int
-    """permission bits that an entry of this kind never has"""
-    least_links: int
-    most_links: int | None
-
-
-class Kind(Enum):
-    """The kinds of entries that procfs has, as far as they differ in what is to be expected.
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the entries of one kind look like, as far as kinds differ in that.
 
     Modes and link counts are those that ``fs/proc/base.c``, ``fd.c`` and ``root.c`` set.
-    ``fdinfo`` was ``r-x------`` before Linux 5.14 and is ``r-xr-xr-x`` since (7bc3fa0172a4).
-    Other directories say anything about links: those of ``/proc/sys`` have one, and the
-    kernel's modules choose their modes.
     """
 
-    ROOT = _Rule(stat.S_IFDIR, "a procfs root", 0o7222, 3, None)
-    PROCESS = _Rule(stat.S_IFDIR, "a process's directory", 0o7222, 3, None)
-    FD = _Rule(stat.S_IFDIR, "a directory of descriptors", 0o7277, 2, 2)
-    FDINFO = _Rule(stat.S_IFDIR, "a directory of descriptors' states", 0o7222, 2, 2)
-    DIRECTORY = _Rule(stat.S_IFDIR, "a directory", 0, 1, None)
-    FILE = _Rule(stat.S_IFREG, "a file", 0o7111, 1, 1)
-    LINK = _Rule(stat.S_IFLNK, "a link", 0, 1, 1)
+    words: str
+    file_type: int
+    """an ``S_IF*``"""
+    forbidden_mode: int
+    """the mode bits that an entry of this kind never has"""
+    least_links: int
+    most_links: int
+
+
+_MANY: Final = 2**32
+
+ROOT: Final = Kind("the root of a procfs", stat.S_IFDIR, 0o7222, 3, _MANY)
+PROCESS: Final = Kind("the directory of a process", stat.S_IFDIR, 0o7222, 3, _MANY)
+FD: Final = Kind("a directory of descriptors", stat.S_IFDIR, 0o7277, 2, 2)
+# r-x------ before Linux 5.14, r-xr-xr-x since (7bc3fa0172a4: a reader needs ptrace rights).
+FDINFO: Final = Kind("a directory of descriptors' states", stat.S_IFDIR, 0o7222, 2, 2)
+# Anything else: directories of /proc/sys have one link, and modules choose their modes.
+DIRECTORY: Final = Kind("a directory", stat.S_IFDIR, 0, 1, _MANY)
+FILE: Final = Kind("a file", stat.S_IFREG, 0o7111, 1, 1)
+LINK: Final = Kind("a link", stat.S_IFLNK, 0, 1, 1)
 
 
 def is_on_procfs(fd: int, where: str) -> str:
@@ -104,9 +109,7 @@ def is_on_procfs(fd: int, where: str) -> str:
     magic = linux.fstatfs(fd).type
     if magic != linux.PROC_SUPER_MAGIC:
         raise UnverifiedProcError(
-            f"is not on procfs: its file system's magic number is {magic:#x}, "
-            f"not {linux.PROC_SUPER_MAGIC:#x}",
-            where,
+            f"superblock magic is {magic:#x}, not procfs's {linux.PROC_SUPER_MAGIC:#x}", where
         )
     return f"magic number {magic:#x}"
 
@@ -118,7 +121,7 @@ def is_inode_one(st: os.stat_result, where: str) -> str:
     """
     if st.st_ino != _ROOT_INO:
         raise UnverifiedProcError(
-            f"is a part of a procfs, not its root: its inode number is {st.st_ino}, not 1", where
+            f"inode number is {st.st_ino}, not 1: a part of a procfs, not its root", where
         )
     return "inode number 1"
 
@@ -127,38 +130,36 @@ def is_on_unnamed_device(st: os.stat_result, where: str) -> str:
     """A procfs has no block device, so its device's major number is 0 (``get_anon_bdev``)."""
     major = os.major(st.st_dev)
     if major != 0:
-        raise UnverifiedProcError(f"is on a block device: major number {major}, not 0", where)
+        raise UnverifiedProcError(f"device's major number is {major}, not 0: a disk", where)
     return f"device 0:{os.minor(st.st_dev)}"
 
 
 def is_mount_root(fd: int, where: str) -> str:
     """``fd`` is where a mount begins: the procfs was mounted here, and is seen whole.
 
-    By ``STATX_ATTR_MOUNT_ROOT`` (statx(2), Linux 5.8), else by :func:`_begins_mount`.
+    By ``STATX_ATTR_MOUNT_ROOT`` (statx(2), Linux 5.8), else by :func:`_rename_probe`.
     """
-    by_statx = _statx_says_mount_root(fd)
-    if by_statx is not None:
-        found, how = by_statx, "STATX_ATTR_MOUNT_ROOT"
-    else:
-        found, how = _begins_mount(fd, where), "the rename probe"
+    found, how = _begins_mount(fd, where)
     if not found:
-        raise UnverifiedProcError(f"is no mount point, says {how}", where)
-    return f"says {how}"
+        raise UnverifiedProcError(f"not a mount point, by {how}", where)
+    return f"by {how}"
 
 
-def is_no_mount_point(fd: int, where: str) -> str:
+def is_no_mount_point(fd: int, where: str) -> None:
     """``fd``, a directory within a procfs, is not itself the root of a mount.
 
     Against another process's directory, or another procfs, bound over the directory.
     """
+    found, how = _begins_mount(fd, where)
+    if found:
+        raise UnverifiedProcError(f"a mount point, by {how}: something is mounted over it", where)
+
+
+def _begins_mount(fd: int, where: str) -> tuple[bool, str]:
     by_statx = _statx_says_mount_root(fd)
     if by_statx is not None:
-        found, how = by_statx, "STATX_ATTR_MOUNT_ROOT"
-    else:
-        found, how = _begins_mount(fd, where), "the rename probe"
-    if found:
-        raise UnverifiedProcError(f"has something mounted over it, says {how}", where)
-    return f"says {how}"
+        return by_statx, "STATX_ATTR_MOUNT_ROOT"
+    return _rename_probe(fd, where), "the rename probe"
 
 
 def _statx_says_mount_root(fd: int) -> bool | None:
@@ -174,7 +175,7 @@ def _statx_says_mount_root(fd: int) -> bool | None:
     return bool(facts.attributes & linux.STATX_ATTR_MOUNT_ROOT)
 
 
-def _begins_mount(fd: int, where: str) -> bool:
+def _rename_probe(fd: int, where: str) -> bool:
     """Whether the directory ``fd`` and its ``..`` are on two mounts, by a rename that must fail.
 
     ``do_renameat2`` of ``fs/namei.c`` looks at the two parents first, here ``..`` and the
@@ -191,55 +192,50 @@ def _begins_mount(fd: int, where: str) -> bool:
         if error.errno == errno.EBUSY:
             return False
         raise UnverifiedProcError(
-            f"cannot be told from a mount point: neither statx nor renameat may be asked here "
-            f"({error.strerror})",
+            f"nothing tells whether it is a mount point: statx cannot, and the rename probe got "
+            f"{error.strerror!r}",
             where,
         ) from error
-    raise UnverifiedProcError("let itself be renamed, which no procfs does", where)
+    raise UnverifiedProcError("the rename probe was let through, as by no Linux", where)
 
 
-def has_usual_mode(kind: Kind, st: os.stat_result, where: str) -> str:
-    """No permission bit is set that the kernel never sets on such an entry.
+def has_usual_mode(kind: Kind, st: os.stat_result, where: str) -> None:
+    """No mode bit is set that the kernel never sets on such an entry.
 
     Nobody can write in the root, in a process's directory, in ``fd`` or ``fdinfo``; ``fd``
     is its owner's alone; no file can be executed or is setuid.
     """
-    unusual = st.st_mode & kind.value.forbidden_mode
+    unusual = st.st_mode & kind.forbidden_mode
     if unusual:
         raise UnverifiedProcError(
-            f"has mode {stat.filemode(st.st_mode)}, where {kind.value.words} of procfs never "
-            f"has {unusual:#o}",
-            where,
+            f"mode is {stat.filemode(st.st_mode)}: {kind.words} never has {unusual:#o}", where
         )
-    return stat.filemode(st.st_mode)
 
 
-def has_usual_link_count(kind: Kind, st: os.stat_result, where: str) -> str:
+def has_usual_link_count(kind: Kind, st: os.stat_result, where: str) -> None:
     """The number of links is one that the kernel gives to such an entry.
 
     A root or a process's directory always has subdirectories, ``fd`` and ``fdinfo`` never
     do, and files and links of procfs have one name.
     """
-    least, most = kind.value.least_links, kind.value.most_links
-    if st.st_nlink < least or (most is not None and st.st_nlink > most):
-        expected = f"{least}" if least == most else f"{least} or more"
+    if not kind.least_links <= st.st_nlink <= kind.most_links:
+        expected = f"{kind.least_links}"
+        if kind.most_links != kind.least_links:
+            expected += " or more"
         raise UnverifiedProcError(
-            f"has {st.st_nlink} links, where {kind.value.words} of procfs has {expected}", where
+            f"number of links is {st.st_nlink}: {kind.words} has {expected}", where
         )
-    return f"{st.st_nlink} links"
 
 
-def is_of_kind(kind: Kind, st: os.stat_result, where: str) -> str:
+def is_of_kind(kind: Kind, st: os.stat_result, where: str) -> None:
     """The file type is the one asked for; procfs has no devices, FIFOs or sockets at all."""
-    found = stat.S_IFMT(st.st_mode)
-    if found != kind.value.file_type:
+    if stat.S_IFMT(st.st_mode) != kind.file_type:
         raise UnverifiedProcError(
-            f"is not {kind.value.words}: its type and mode are {stat.filemode(st.st_mode)}", where
+            f"type is {stat.filemode(st.st_mode)[0]!r}, not that of {kind.words}", where
         )
-    return kind.value.words
 
 
-def is_on_device(st: os.stat_result, device: int, where: str) -> str:
+def is_on_device(st: os.stat_result, device: int, where: str) -> None:
     """The entry lies on the device of the root that was verified.
 
     The number belongs to one superblock for as long as we hold that. Against any other file
@@ -248,18 +244,16 @@ def is_on_device(st: os.stat_result, device: int, where: str) -> str:
     """
     if st.st_dev != device:
         raise UnverifiedProcError(
-            f"lies on another device ({os.major(st.st_dev)}:{os.minor(st.st_dev)}) than its "
-            f"procfs ({os.major(device)}:{os.minor(device)}): something is mounted over it",
+            f"device is {os.major(st.st_dev)}:{os.minor(st.st_dev)}, its procfs's "
+            f"{os.major(device)}:{os.minor(device)}: something is mounted over it",
             where,
         )
-    return f"device {os.major(device)}:{os.minor(device)}"
 
 
-def is_not_inode_one(st: os.stat_result, where: str) -> str:
+def is_not_inode_one(st: os.stat_result, where: str) -> None:
     """No entry of a procfs is its root: against ``/proc`` bound over a directory in it."""
     if st.st_ino == _ROOT_INO:
-        raise UnverifiedProcError("is the root of the procfs again: it is mounted over it", where)
-    return f"inode number {st.st_ino}"
+        raise UnverifiedProcError("inode number is 1: the procfs's root is mounted over it", where)
 
 
 def mount_id(fd: int) -> int | None:
@@ -281,7 +275,7 @@ def mount_id(fd: int) -> int | None:
     return facts.mnt_id
 
 
-def is_on_mount(found: int, expected: int, where: str) -> str:
+def is_on_mount(found: int, expected: int, where: str) -> None:
     """The entry was reached through the very mount that its directory is on.
 
     This alone tells a sibling file of the same procfs bound over the entry
@@ -289,13 +283,11 @@ def is_on_mount(found: int, expected: int, where: str) -> str:
     """
     if found != expected:
         raise UnverifiedProcError(
-            f"is on mount {found}, its procfs on mount {expected}: something is mounted over it",
-            where,
+            f"mount is {found}, its procfs's {expected}: something is mounted over it", where
         )
-    return f"mount {found}"
 
 
-def is_listed(dirfd: int, name: str, st: os.stat_result, where: str) -> str:
+def is_listed(dirfd: int, name: str, st: os.stat_result, where: str) -> None:
     """The directory lists ``name`` with the inode number and the type of what was opened.
 
     For kernels that tell no mount numbers (before 5.8): readdir of procfs reports what lies
@@ -306,18 +298,17 @@ def is_listed(dirfd: int, name: str, st: os.stat_result, where: str) -> str:
     scan = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dirfd)
     try:
         with os.scandir(scan) as entries:
-            for entry in entries:
-                if entry.name == name:
-                    if entry.inode() == st.st_ino and _type_of(entry) == stat.S_IFMT(st.st_mode):
-                        return f"listed as inode {st.st_ino}"
-                    raise UnverifiedProcError(
-                        f"is listed as inode {entry.inode()} and opens as {st.st_ino}: "
-                        f"something is mounted over it",
-                        where,
-                    )
+            listed = [entry for entry in entries if entry.name == name]
     finally:
         os.close(scan)
-    raise UnverifiedProcError("opens, but is not listed in its directory", where)
+    if not listed:
+        raise UnverifiedProcError("opens, but is not listed in its directory", where)
+    if (listed[0].inode(), _type_of(listed[0])) != (st.st_ino, stat.S_IFMT(st.st_mode)):
+        raise UnverifiedProcError(
+            f"listed as inode number {listed[0].inode()}, opens as {st.st_ino}: something is "
+            f"mounted over it",
+            where,
+        )
 
 
 def _type_of(entry: os.DirEntry[str]) -> int:

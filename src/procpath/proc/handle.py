@@ -212,7 +212,7 @@ class VerifiedProc:
         where = f"{self._path}/{number}"
         try:
             fd = self._lookup.open(
-                self._lookup.root.fileno(), str(number), DIRECTORY_FLAGS, Kind.PROCESS, where
+                self._lookup.root.fileno(), str(number), DIRECTORY_FLAGS, checks.PROCESS, where
             )
         except (FileNotFoundError, ProcessLookupError):
             if self._hides(number):
@@ -231,7 +231,7 @@ class VerifiedProc:
 
         ``hidepid`` hides some, and each may have ended before it is asked for.
         """
-        names = self._lookup.list(self._lookup.root.fileno())
+        names = self._lookup.list(self._lookup.root.fileno(), self._path)
         return sorted(int(name) for name in names if name.isdecimal())
 
     def self_fd(self) -> SelfFd:
@@ -241,10 +241,10 @@ class VerifiedProc:
     def self_fdinfo(self, fd: int) -> BinaryIO:
         """What the kernel tells of the descriptor ``fd`` (proc_pid_fdinfo(5)), for reading."""
         name = _descriptor_name(fd)
-        directory = self._own.directory("fdinfo", Kind.FDINFO)
+        directory = self._own.directory("fdinfo", checks.FDINFO)
         where = f"{self._path}/self/fdinfo/{name}"
         try:
-            opened = self._lookup.open(directory, name, os.O_RDONLY, Kind.FILE, where)
+            opened = self._lookup.open(directory, name, os.O_RDONLY, checks.FILE, where)
         except FileNotFoundError:
             raise os_error(errno.EBADF, where) from None
         return buffered_reader(opened, where)
@@ -277,7 +277,7 @@ class VerifiedProc:
         where = f"{self._path}/{name}"
         root = self._lookup.root.fileno()
         return open_file(
-            mode, where, lambda flags: self._lookup.open(root, beneath, flags, Kind.FILE, where)
+            mode, where, lambda flags: self._lookup.open(root, beneath, flags, checks.FILE, where)
         )
 
     def readlink(self, name: str) -> str:
@@ -334,15 +334,18 @@ class SelfFd:
 
     def fileno(self) -> int:
         """The held directory; in a child made by ``fork``, the child's."""
-        return self._own.directory("fd", Kind.FD)
+        return self._own.directory("fd", checks.FD)
 
     __index__ = fileno
 
     def readlink(self, fd: int) -> str:
         """What ``fd`` refers to, as the kernel words it: a host path, ``pipe:[1234]``."""
         name = _descriptor_name(fd)
+        directory = self.fileno()
         try:
-            return self._lookup.readlink(self.fileno(), name, self._where(name))
+            if self._lookup.detached:
+                return os.readlink(name, dir_fd=directory)
+            return self._lookup.readlink(directory, name, self._where(name))
         except FileNotFoundError:
             raise os_error(errno.EBADF, self._where(name)) from None
 
@@ -356,17 +359,22 @@ class SelfFd:
         name = _descriptor_name(fd)
         flags = flags & ~os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
         directory = self.fileno()
+        where = self._where(name)
         try:
-            if self._lookup.detached:
-                return os.open(name, flags, dir_fd=directory)
-            reopened = self._lookup.follow(directory, name, flags, self._where(name))
+            if not self._lookup.detached:
+                self._lookup.require_link(directory, name, where)
+            reopened = os.open(name, flags, dir_fd=directory)
         except FileNotFoundError:
-            raise os_error(errno.EBADF, self._where(name)) from None
-        try:
-            _check_same_object(fd, reopened, self._where(name))
-        except BaseException:
-            os.close(reopened)
+            raise os_error(errno.EBADF, where) from None
+        except OSError as error:
+            error.filename = where
             raise
+        if not self._lookup.detached:
+            try:
+                _check_same_object(fd, reopened, where)
+            except BaseException:
+                os.close(reopened)
+                raise
         return reopened
 
     def _where(self, name: str) -> str:
@@ -406,12 +414,13 @@ class _OwnDirectories:
             ) from None
         if not (text.isascii() and text.isdecimal()):
             raise UnverifiedProcError(f"leads to {text!r}, which is no process's number", where)
-        fd = lookup.open(root, text, DIRECTORY_FLAGS, Kind.PROCESS, f"{lookup.where}/{text}")
+        fd = lookup.open(root, text, DIRECTORY_FLAGS, checks.PROCESS, f"{lookup.where}/{text}")
         return ProcessDir(lookup, fd, int(text))
 
     def checks(self) -> tuple[Check, ...]:
         own = self._by_process.get(_this_process())
-        return tuple(own.checks.values()) if own is not None else ()
+        # A copy, for another thread may be adding one.
+        return tuple(own.checks.copy().values()) if own is not None else ()
 
     def close(self) -> None:
         while self._by_process:
@@ -448,7 +457,7 @@ class _Own:
 
     def open_file(self, name: str) -> int:
         where = f"{self._lookup.where}/self/{name}"
-        return self._lookup.open(self._process.fileno(), name, os.O_RDONLY, Kind.FILE, where)
+        return self._lookup.open(self._process.fileno(), name, os.O_RDONLY, checks.FILE, where)
 
     def close(self) -> None:
         self._process.close()
@@ -563,16 +572,17 @@ def _check_root(fd: int, where: str, *, detached: bool) -> list[Check]:
     # First of all: the other checks only mean something on procfs.
     magic = checks.is_on_procfs(fd, where)
     st = os.fstat(fd)
+    checks.is_of_kind(checks.ROOT, st, where)
     found = {
         "is procfs": magic,
-        "is a directory": checks.is_of_kind(Kind.ROOT, st, where),
         "is the whole procfs": checks.is_inode_one(st, where),
         "has no block device": checks.is_on_unnamed_device(st, where),
     }
     if not detached:
         found["is a mount point"] = checks.is_mount_root(fd, where)
-    found["usual mode"] = checks.has_usual_mode(Kind.ROOT, st, where)
-    found["usual number of links"] = checks.has_usual_link_count(Kind.ROOT, st, where)
+    checks.has_usual_mode(checks.ROOT, st, where)
+    checks.has_usual_link_count(checks.ROOT, st, where)
+    found["usual mode and links"] = f"{stat.filemode(st.st_mode)}, {st.st_nlink} links"
     return [Check(where, name, "passed", detail) for name, detail in found.items()]
 
 
@@ -583,7 +593,7 @@ def _describe_entry(kind: Kind, fd: int, where: str) -> Check:
         f"inode {st.st_ino} on device {os.major(st.st_dev)}:{os.minor(st.st_dev)}, "
         f"{stat.filemode(st.st_mode)}, {st.st_nlink} links"
     )
-    return Check(where, f"is {kind.value.words} of this procfs", "passed", detail)
+    return Check(where, f"is {kind.words} of this procfs", "passed", detail)
 
 
 def _describe_pid_namespace(pid: int, where: str) -> Check:
@@ -605,8 +615,8 @@ def _descriptor_name(fd: int) -> str:
 
 
 def _check_same_object(fd: int, reopened: int, where: str) -> None:
-    """The reopened descriptor refers to what ``fd`` does: whatever was mounted, it was followed
-    past it (the shape of CVE-2025-31133, a mount over the link itself).
+    """The reopened descriptor refers to what ``fd`` does, so nothing was mounted over the link
+    itself in the meantime (the shape of CVE-2025-31133).
     """
     before, after = os.fstat(fd), os.fstat(reopened)
     if (before.st_dev, before.st_ino) != (after.st_dev, after.st_ino):

@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 import weakref
-from typing import Final
+from typing import Final, NoReturn
 
 from procpath import linux
 from procpath.errors import MagicLinkError, UnverifiedProcError, os_error
@@ -55,6 +55,10 @@ class Held:
         """Close the descriptor; a second time it does nothing."""
         self._fd = -1
         self._close()
+
+    def __reduce__(self) -> NoReturn:
+        # A copy would close the descriptor a second time, whoever had got its number by then.
+        raise TypeError(f"{self._what}: a held descriptor can be neither copied nor pickled")
 
 
 def components(name: str | os.PathLike[str]) -> list[str]:
@@ -150,19 +154,19 @@ class Lookup:
         else:
             fd = self._walk(dirfd, name, flags, where)
         if fd < 0:
-            raise _refusal(-fd, where)
+            raise self._refusal(-fd, dirfd, name, where)
         try:
             self._check(kind, os.fstat(fd), where)
-        except OSError as error:
+        except BaseException as error:
             os.close(fd)
-            if error.filename is None:
+            if isinstance(error, OSError) and error.filename is None:
                 error.filename = where
             raise
         return fd
 
     def readlink(self, dirfd: int, name: str, where: str) -> str:
         """The text of the link ``name`` beneath ``dirfd``; the link itself is held meanwhile."""
-        fd = self.open(dirfd, name, LINK_FLAGS, Kind.LINK, where)
+        fd = self.open(dirfd, name, LINK_FLAGS, checks.LINK, where)
         try:
             return os.readlink("", dir_fd=fd)
         except OSError as error:
@@ -174,11 +178,11 @@ class Lookup:
     def follow(self, dirfd: int, name: str, flags: int, where: str) -> int:
         """Open what the magic link ``name``, one component in ``dirfd``, leads to.
 
-        No system call follows a link that is held by descriptor, so in a procfs where others
-        may mount the link is checked before and after: what comes in between and goes away
-        again is not seen. A detached one has no such gap.
+        No system call follows a link that is held by descriptor. So in a procfs where others
+        may mount, the link is checked before, and after too: only what is mounted in between
+        and gone again would not be seen. A detached procfs has no such gap.
         """
-        os.close(self.open(dirfd, name, LINK_FLAGS, Kind.LINK, where))
+        self.require_link(dirfd, name, where)
         try:
             fd = os.open(name, flags | os.O_CLOEXEC | os.O_NOCTTY, dir_fd=dirfd)
         except OSError as error:
@@ -186,34 +190,39 @@ class Lookup:
             raise
         if not self.detached:
             try:
-                os.close(self.open(dirfd, name, LINK_FLAGS, Kind.LINK, where))
+                self.require_link(dirfd, name, where)
             except BaseException:
                 os.close(fd)
                 raise
         return fd
 
-    def list(self, dirfd: int) -> list[str]:
+    def require_link(self, dirfd: int, name: str, where: str) -> None:
+        """Raise unless ``name`` in ``dirfd`` is a link of procfs with nothing mounted over it."""
+        os.close(self.open(dirfd, name, LINK_FLAGS, checks.LINK, where))
+
+    def list(self, dirfd: int, where: str) -> list[str]:
         """The names in the held directory ``dirfd``, read through a descriptor of its own.
 
         A shared one would keep its read position (rustix #994). ``.`` cannot cross a mount.
         """
-        scan = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dirfd)
         try:
-            return os.listdir(scan)
-        finally:
-            os.close(scan)
+            scan = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dirfd)
+            try:
+                return os.listdir(scan)
+            finally:
+                os.close(scan)
+        except OSError as error:
+            error.filename = where
+            raise
 
     def _check(self, kind: Kind, st: os.stat_result, where: str) -> None:
         checks.is_on_device(st, self.device, where)
         checks.is_not_inode_one(st, where)
-        found = stat.S_IFMT(st.st_mode)
-        if found != kind.value.file_type:
-            # Entries of procfs that the caller took for something else are no attack.
-            if found == stat.S_IFDIR:
-                raise os_error(errno.EISDIR, where)
-            if kind is Kind.LINK and found == stat.S_IFREG:
-                # What readlink(2) says of a file that is no link.
-                raise os_error(errno.EINVAL, where)
+        # Entries of procfs that the caller took for something else are no attack.
+        if kind is checks.LINK and not stat.S_ISLNK(st.st_mode):
+            raise OSError(errno.EINVAL, "is not a link", where)
+        if kind is checks.FILE and stat.S_ISDIR(st.st_mode):
+            raise os_error(errno.EISDIR, where)
         checks.is_of_kind(kind, st, where)
         checks.has_usual_mode(kind, st, where)
         checks.has_usual_link_count(kind, st, where)
@@ -288,14 +297,27 @@ class Lookup:
         else:
             checks.is_listed(dirfd, name, st, where)
 
+    def _refusal(self, number: int, dirfd: int, name: str, where: str) -> OSError:
+        if number == errno.EXDEV:
+            at = self._overmounted(dirfd, name)
+            return UnverifiedProcError(
+                f"something is mounted over {at!r}, so that this is not procfs's own "
+                f"(openat2 RESOLVE_NO_XDEV: EXDEV)",
+                where,
+            )
+        if number == errno.ELOOP:
+            return MagicLinkError(where, "a link of procfs stands on the way, and is not followed")
+        return os_error(number, where)
 
-def _refusal(number: int, where: str) -> OSError:
-    if number == errno.EXDEV:
-        return UnverifiedProcError(
-            "has something mounted over it, or over a directory on the way "
-            "(openat2 RESOLVE_NO_XDEV says EXDEV)",
-            where,
-        )
-    if number == errno.ELOOP:
-        return MagicLinkError(where, "is reached through a link of procfs, which is not followed")
-    return os_error(number, where)
+    def _overmounted(self, dirfd: int, name: str) -> str:
+        """The first part of ``name`` that another mount covers, to tell people."""
+        how = linux.open_how(LINK_FLAGS, 0, _RESOLVE)
+        parts = name.split("/")
+        for count in range(1, len(parts)):
+            part = "/".join(parts[:count])
+            fd = linux.try_openat2(dirfd, os.fsencode(part), how)
+            if fd == -errno.EXDEV:
+                return part
+            if fd >= 0:
+                os.close(fd)
+        return name

@@ -18,7 +18,7 @@ from typing import IO, Any, BinaryIO, Final, Literal, NamedTuple, Self, TextIO, 
 from typing_extensions import Buffer
 
 from procpath.errors import MagicLinkError, ProcessGoneError, UnverifiedProcError
-from procpath.proc.checks import Kind
+from procpath.proc import checks
 from procpath.proc.lookup import DIRECTORY_FLAGS, Held, Lookup, components
 
 __all__ = ["IdMapping", "ProcessDir", "buffered_reader", "open_file", "raw_file", "read_all"]
@@ -135,8 +135,9 @@ class ProcessDir:
 
     def read_bytes(self, name: str) -> bytes:
         """All of the file ``name``."""
+        components(name)
         try:
-            data = read_all(self._open(name, os.O_RDONLY))
+            data = self._read(name)
         except OSError as error:
             raise self._explained(error, name) from None
         # The memory of a process that ends between open() and read() is an empty file. That
@@ -172,13 +173,7 @@ class ProcessDir:
         try:
             if not directories:
                 return self._lookup.follow(self._held.fileno(), last, flags, path)
-            parent = self._lookup.open(
-                self._held.fileno(),
-                "/".join(directories),
-                DIRECTORY_FLAGS,
-                Kind.DIRECTORY,
-                self._path("/".join(directories)),
-            )
+            parent = self._open_directory(directories)
             try:
                 return self._lookup.follow(parent, last, flags, path)
             finally:
@@ -190,13 +185,10 @@ class ProcessDir:
         """The names in the directory ``name`` (``task``, ``fd``), or without one in this."""
         try:
             if name is None:
-                return self._lookup.list(self._held.fileno())
-            components(name)
-            directory = self._lookup.open(
-                self._held.fileno(), name, DIRECTORY_FLAGS, Kind.DIRECTORY, self._path(name)
-            )
+                return self._lookup.list(self._held.fileno(), self._where)
+            directory = self._open_directory(components(name))
             try:
-                return self._lookup.list(directory)
+                return self._lookup.list(directory, self._path(name))
             finally:
                 os.close(directory)
         except OSError as error:
@@ -245,9 +237,23 @@ class ProcessDir:
     def _open(self, name: str, flags: int) -> int:
         components(name)
         try:
-            return self._lookup.open(self._held.fileno(), name, flags, Kind.FILE, self._path(name))
+            return self._lookup.open(
+                self._held.fileno(), name, flags, checks.FILE, self._path(name)
+            )
         except OSError as error:
             raise self._explained(error, name, writing=flags & os.O_ACCMODE != 0) from None
+
+    def _open_directory(self, parts: list[str]) -> int:
+        name = "/".join(parts)
+        return self._lookup.open(
+            self._held.fileno(), name, DIRECTORY_FLAGS, checks.DIRECTORY, self._path(name)
+        )
+
+    def _read(self, name: str) -> bytes:
+        """All of a file, with errors as the operating system words them."""
+        return read_all(
+            self._lookup.open(self._held.fileno(), name, os.O_RDONLY, checks.FILE, self._path(name))
+        )
 
     def _stat(self) -> list[bytes]:
         """The fields of ``stat`` from the third on.
@@ -256,14 +262,9 @@ class ProcessDir:
         included; no later field contains a parenthesis.
         """
         try:
-            fd = self._lookup.open(
-                self._held.fileno(), "stat", os.O_RDONLY, Kind.FILE, self._path("stat")
-            )
-            data = read_all(fd)
+            data = self._read("stat")
         except OSError as error:
             raise self._explained(error, "stat") from None
-        if not data:
-            raise ProcessGoneError(self._pid, self._where)
         return data[data.rindex(b")") + 1 :].split()
 
     def _is_reaped(self) -> bool:
@@ -310,36 +311,37 @@ class ProcessDir:
         return str(error.strerror)
 
     def _refusal(self) -> str:
-        """Which right is missing to trace this process (ptrace(2), "access mode checking")."""
+        """Which right is missing to look into this process (ptrace(2), "access mode checking")."""
         who = f"process {self._pid} may not be looked into by this one"
+        needs = f"needs CAP_SYS_PTRACE in the user namespace of process {self._pid}"
         try:
-            theirs = _status_fields(self.read_bytes("status"))
+            theirs = _status_fields(self._read("status"))
+        except OSError:
+            # Everybody may read a status, save where hidepid is on (proc(5)).
+            return f"{who}: the procfs is mounted with hidepid; {needs}"
+        try:
             ours = _status_fields(self._own_status())
         except OSError:
-            return f"{who}: needs CAP_SYS_PTRACE in its user namespace, or hidepid forbids it"
+            return f"{who}: {needs}"
         if int(ours["CapEff"], 16) & _CAP_SYS_PTRACE:
             return (
-                f"{who}, though it has CAP_SYS_PTRACE: that must be held in the user namespace "
-                f"of process {self._pid} or one above it, and no security module (Yama's "
+                f"{who}, although it has CAP_SYS_PTRACE in its own user namespace: that of process "
+                f"{self._pid} must be the same or below it, and no security module (Yama's "
                 f"kernel.yama.ptrace_scope, SELinux, AppArmor, Landlock) may forbid it"
             )
         their_uid, our_uid = theirs["Uid"].split()[0], os.geteuid()
         if int(their_uid) != our_uid:
-            return (
-                f"{who}: it runs as uid {their_uid}, this one as uid {our_uid}; needs "
-                f"CAP_SYS_PTRACE in its user namespace"
-            )
+            return f"{who}: it runs as uid {their_uid}, this one as uid {our_uid}; {needs}"
         return (
-            f"{who} though both run as uid {our_uid}: it has capabilities that this one lacks, is "
-            f"in another user namespace, or is not dumpable (PR_SET_DUMPABLE, prctl(2)); needs "
-            f"CAP_SYS_PTRACE in its user namespace"
+            f"{who}, though both run as uid {our_uid}: it has capabilities that this one lacks, is "
+            f"in another user namespace, or is not dumpable (PR_SET_DUMPABLE, prctl(2)); {needs}"
         )
 
     def _own_status(self) -> bytes:
         root = self._lookup.root.fileno()
         pid = self._lookup.readlink(root, "self", f"{self._lookup.where}/self")
         name = f"{pid}/status"
-        fd = self._lookup.open(root, name, os.O_RDONLY, Kind.FILE, f"{self._lookup.where}/{name}")
+        fd = self._lookup.open(root, name, os.O_RDONLY, checks.FILE, f"{self._lookup.where}/{name}")
         return read_all(fd)
 
 
