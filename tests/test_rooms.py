@@ -17,6 +17,8 @@ ROOMS = [
     "resolve",
     "root",
     "accounts",
+    "patterns",
+    "lexical",
     "tree",
     "path",
     "testing",
