@@ -349,6 +349,17 @@ class SelfFd:
         except FileNotFoundError:
             raise os_error(errno.EBADF, self._where(name)) from None
 
+    def entry(self, fd: int) -> str:
+        """The name of ``fd``'s magic link here, for calls that take a name and follow it.
+
+        So ``os.chmod(self_fd.entry(fd), mode, dir_fd=self_fd)`` changes the very file that an
+        ``O_PATH`` descriptor holds.
+        """
+        name = _descriptor_name(fd)
+        if not self._lookup.detached:
+            self._lookup.require_link(self.fileno(), name, self._where(name))
+        return name
+
     def reopen(self, fd: int, flags: int) -> int:
         """Open what ``fd`` (``O_PATH`` too) refers to once more, with other ``flags``.
 
