@@ -7,17 +7,25 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from hypothesis import settings
 
 from containers import RuncContainer, missing_requirements
-from procpath.proc import VerifiedProc
+from procpath import RootedPath, VerifiedProc
 from support import open_descriptors
+
+# Here and not beside the tests that use them, because Hypothesis looks for the profile that
+# --hypothesis-profile names before pytest loads other files. `long` is for nights.
+settings.register_profile("ci", deadline=None, print_blob=True)
+settings.register_profile("long", settings.get_profile("ci"), max_examples=2000)
+settings.load_profile("ci")
 
 
 @pytest.fixture
 def no_leak() -> Iterator[None]:
     """The test must leave exactly the descriptors open that it found open."""
-    # These are held once per process, from the first use on.
+    # What is held once per process, from the first use on: both kinds of procfs handle.
     VerifiedProc.default().self_fd()
+    RootedPath("/").pin().close()
     before = open_descriptors()
     yield
     assert open_descriptors() == before
