@@ -63,11 +63,17 @@ class Accounts:
         return names
 
     def user_name(self, uid: int) -> str:
-        """The name inside of the owner that ``stat()`` shows us as ``uid``. ``KeyError`` if it has none."""
+        """The name inside of the owner that ``stat()`` shows us as ``uid``.
+
+        ``KeyError`` if it has none.
+        """
         return self._user(self.uid_inside(uid)).name
 
     def group_name(self, gid: int) -> str:
-        """The name inside of the group that ``stat()`` shows us as ``gid``. ``KeyError`` if it has none."""
+        """The name inside of the group that ``stat()`` shows us as ``gid``.
+
+        ``KeyError`` if it has none.
+        """
         inside = self.gid_inside(gid)
         try:
             return self.groups[inside]

@@ -65,7 +65,9 @@ class _FixedErrno(OSError):
 
 
 class EscapeError(_FixedErrno):
-    """A ``..`` would have climbed above the root, and the root says ``on_escape="raise"`` (``EXDEV``)."""
+    """A ``..`` would have climbed above the root, and the root says ``on_escape="raise"``
+    (``EXDEV``).
+    """
 
     _errno = errno.EXDEV
     _reason = "a '..' climbs above the root"

@@ -19,7 +19,7 @@ from procpath.patterns import compile_name, compile_path
 from procpath.root import Root
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 P = TypeVar("P", bound="LexicalPath")
 
@@ -52,10 +52,12 @@ class LexicalPath:
         self._root = root
         self._given = tuple(_flat(root, segments))
 
-    def __init_subclass__(cls, *, constructs: bool = False, **kwargs: Any) -> None:
-        """``constructs``: a class of this library's, whose constructor keeps nothing of its own."""
+    def __init_subclass__(cls, *, from_segments: bool = False, **kwargs: Any) -> None:
+        """``from_segments``: a class of this library's, whose constructor keeps nothing of its
+        own.
+        """
         super().__init_subclass__(**kwargs)
-        if not constructs and any(
+        if not from_segments and any(
             name in cls.__dict__ for name in ("__init__", "__new__", "with_segments")
         ):
             cls._is_plain = False
@@ -188,7 +190,10 @@ class LexicalPath:
 
     @property
     def root(self) -> str:
-        """``/`` if the path is absolute, else empty. For the :class:`Root` see :attr:`root_handle`."""
+        """``/`` if the path is absolute, else empty.
+
+        For the :class:`Root` see :attr:`root_handle`.
+        """
         return self._pure.root
 
     @property
@@ -240,7 +245,10 @@ class LexicalPath:
         return self._pure.is_absolute()
 
     def with_name(self, name: str) -> Self:
-        """The path with another last component. ``ValueError`` if there is none, or ``name`` is not one."""
+        """The path with another last component.
+
+        ``ValueError`` if there is none, or ``name`` is not one.
+        """
         if not name or "/" in name or name == ".":
             raise ValueError(f"Invalid name {name!r}")
         if not self.name:
@@ -286,7 +294,10 @@ class LexicalPath:
         return self.with_segments(*[".."] * step, *self.parts[len(path.parts) :])
 
     def match(self, path_pattern: Segment, *, case_sensitive: bool | None = None) -> bool:
-        """Whether the path matches a pattern, from the right if it is relative. ``**`` means ``*``."""
+        """Whether the path matches a pattern, from the right if it is relative.
+
+        ``**`` means ``*``.
+        """
         pattern = self._own(path_pattern)
         parts, patterns = self.parts[::-1], pattern.parts[::-1]
         if not patterns:

@@ -205,7 +205,9 @@ _fstatfs = _typed("fstatfs", _int, _ptr)
 
 
 class Statx(NamedTuple):
-    """The fields of ``struct statx`` that :func:`os.stat` does not give, and those to compare by."""
+    """The fields of ``struct statx`` that :func:`os.stat` does not give, and those to compare
+    by.
+    """
 
     mask: int
     """which of the optional fields the kernel filled in (``STATX_*``)"""
@@ -263,12 +265,16 @@ def fsopen(fsname: bytes) -> int:
 
 
 def fsconfig(fd: int, command: int, key: bytes | None = None, value: bytes | None = None) -> None:
-    """fsconfig(2) (Linux 5.2), with ``FSCONFIG_SET_FLAG``, ``FSCONFIG_SET_STRING`` or ``FSCONFIG_CMD_CREATE``."""
+    """fsconfig(2) (Linux 5.2), with ``FSCONFIG_SET_FLAG``, ``FSCONFIG_SET_STRING`` or
+    ``FSCONFIG_CMD_CREATE``.
+    """
     _checked(_fsconfig, _SYS_fsconfig, fd, command, key, value, 0, path=key)
 
 
 def fsmount(fd: int, attributes: int = 0) -> int:
-    """fsmount(2) (Linux 5.2): a detached mount of it, with ``MOUNT_ATTR_*``, as an ``O_PATH`` descriptor."""
+    """fsmount(2) (Linux 5.2): a detached mount of it, with ``MOUNT_ATTR_*``, as an ``O_PATH``
+    descriptor.
+    """
     return _checked(_fsmount, _SYS_fsmount, fd, FSMOUNT_CLOEXEC, attributes)
 
 

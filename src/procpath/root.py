@@ -17,9 +17,7 @@ from dataclasses import asdict, dataclass
 from errno import ENOTDIR, ESTALE
 from functools import partial
 from types import TracebackType
-from typing import Literal, Protocol, TypeAlias, TypedDict, TypeVar, Unpack
-
-from typing_extensions import Self
+from typing import Literal, Protocol, Self, TypeAlias, TypedDict, TypeVar, Unpack, cast
 
 from procpath.errors import ClosedRootError, ProcessGoneError, os_error
 from procpath.proc import IdMapping, ProcessDir, VerifiedProc
@@ -149,7 +147,10 @@ class _Descriptor:
 
 @dataclass(frozen=True, slots=True)
 class UserNamespace:
-    """Whose files a process's root holds. Taken when the root is made: the process may end first."""
+    """Whose files a process's root holds.
+
+    Taken when the root is made: the process may end first.
+    """
 
     uid: int
     """the process's real UID, as our own user namespace numbers it"""
@@ -167,13 +168,13 @@ class UserNamespace:
 class Root:
     """A held directory that stands for ``/``.
 
-    Make one by :meth:`of_process`, :meth:`of_pidfd`, :meth:`at` or :meth:`from_fd`. All take the same
-    options:
+    Make one by :meth:`of_process`, :meth:`of_pidfd`, :meth:`at` or :meth:`from_fd`. All take
+    the same options:
 
     * ``resolver``: ``"openat2"`` asks the kernel to resolve paths (Linux 5.6), ``"walk"`` does it
       here, ``"auto"`` takes the first that works. They give the same answers.
-    * ``on_escape``: a ``..`` above the root stays at the root (``"clamp"``, as in a chroot) or raises
-      :class:`EscapeError` (``"raise"``).
+    * ``on_escape``: a ``..`` above the root stays at the root (``"clamp"``, as in a chroot) or
+      raises :class:`EscapeError` (``"raise"``).
     * ``symlinks=False``: a symbolic link on the way is ``ELOOP``.
     * ``cross_mounts=False``: a mount point on the way is ``EXDEV``.
     * ``special_files="refuse"``: opening a FIFO, socket or device raises
@@ -186,25 +187,25 @@ class Root:
     __slots__ = (
         "__weakref__",
         "_finalizer",
-        "_open",
         "_origin",
         "_owned_process",
         "find",
         "find_last",
         "identity",
+        "open_raw",
         "options",
         "process",
         "resolver",
         "try_find",
         "user_namespace",
-        "walker",
     )
 
     find: Callable[[bytes], int]
     """the resolver's ``find``, bound here because every operation begins with it"""
     find_last: Callable[[bytes], int]
     try_find: Callable[[bytes], int]
-    _open: Callable[[bytes, int, int], int]
+    open_raw: Callable[[bytes, int, int], int]
+    """:meth:`open` of a path that is bytes already and has no NUL in it"""
 
     def __init__(
         self,
@@ -228,15 +229,14 @@ class Root:
         self._origin = origin
         self._finalizer = weakref.finalize(self, os.close, dirfd)
 
-    def _use(self, resolver: Resolver) -> None:
+    def _use(self, resolver: Walker | KernelResolver) -> None:
         self.resolver = resolver
-        self.walker = resolver.walker if isinstance(resolver, KernelResolver) else resolver
         self.find = resolver.find
         self.find_last = resolver.find_last
         self.try_find = resolver.try_find
-        self._open = resolver.open
+        self.open_raw = resolver.open
         if self.options.special_files == "refuse":
-            self._open = partial(open_no_special_file, resolver)
+            self.open_raw = partial(open_no_special_file, resolver)
 
     @classmethod
     def of_process(
@@ -289,7 +289,7 @@ class Root:
 
     @classmethod
     def at(cls, host_directory: StrOrBytesPath, **options: Unpack[OptionArguments]) -> Self:
-        """The directory at the host path ``host_directory``, for a file system that no process is in.
+        """The directory at a host path, for a file system that no process is in.
 
         The host path is resolved once, here, by our own process's rules; whatever it names
         later, the root stays the same directory. Raises what opening a directory raises, such
@@ -310,13 +310,19 @@ class Root:
         return cls(os.dup(dirfd), _Descriptor(label), options)
 
     def beneath(self, path: StrOrBytesPath, **options: Unpack[OptionArguments]) -> Root:
-        """The directory at the in-root path ``path`` as a root of its own, with this one's process."""
+        """The directory at the in-root path ``path`` as a root of its own.
+
+        It belongs to the same process, and has the same options but for those given.
+        """
         raw = _raw(path)
         fd = self.open(raw, os.O_PATH | os.O_DIRECTORY)
-        return Root(fd, _Beneath(self, raw), options, self.process, self.user_namespace)
+        inherited = cast(OptionArguments, asdict(self.options) | options)
+        return Root(fd, _Beneath(self, raw), inherited, self.process, self.user_namespace)
 
     def resolver_below(self, dirfd: int) -> Resolver:
-        """What resolves paths below a directory of this root's, by its rules but through no link."""
+        """What resolves paths below a directory of this root's, by its rules but through no
+        link.
+        """
         return type(self.resolver)(dirfd, self.options.rules()._replace(symlinks=False))
 
     @classmethod
@@ -350,6 +356,12 @@ class Root:
         """Whether :meth:`close` was called."""
         return isinstance(self.resolver, _ClosedResolver)
 
+    @property
+    def walker(self) -> Walker:
+        """The walker of this root, whichever resolver it uses."""
+        resolver = self.resolver
+        return resolver.walker if isinstance(resolver, KernelResolver) else resolver
+
     def fileno(self) -> int:
         """The held ``O_PATH`` descriptor. It stays the root's: do not close it."""
         if isinstance(self.resolver, _ClosedResolver):
@@ -367,7 +379,7 @@ class Root:
         :class:`EscapeError`, :class:`MagicLinkError`, :class:`SpecialFileError`,
         :class:`ClosedRootError`.
         """
-        return self._open(_raw(path), flags, mode)
+        return self.open_raw(_raw(path), flags, mode)
 
     def opener(self, path: StrOrBytesPath, flags: int) -> int:
         """For ``open(path, opener=root.opener)``: confines code that takes plain paths."""
@@ -433,7 +445,7 @@ class _ClosedResolver(Walker):
         return ClosedRootError(f"the root {self._origin} is closed")
 
 
-def _resolver(dirfd: int, options: Options) -> Resolver:
+def _resolver(dirfd: int, options: Options) -> Walker | KernelResolver:
     if options.resolver == "walk":
         return Walker(dirfd, options.rules())
     refusal = openat2_refusal()

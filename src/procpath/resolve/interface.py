@@ -14,7 +14,9 @@ from typing import NamedTuple
 
 
 class Rules(NamedTuple):
-    """How a root wants its paths resolved; the options of :class:`procpath.Root` of the same names."""
+    """How a root wants its paths resolved; the options of :class:`procpath.Root` of the same
+    names.
+    """
 
     clamp: bool = True
     """``..`` at the root stays there; otherwise it raises ``EscapeError``"""
@@ -54,7 +56,9 @@ class Resolver(ABC):
 
     @abstractmethod
     def open_parent(self, path: bytes) -> Parent:
-        """The directory that holds the last component of ``path``, and that component, not followed."""
+        """The directory that holds the last component of ``path``, and that component, not
+        followed.
+        """
 
     @abstractmethod
     def open_parent_of_target(self, path: bytes) -> Parent:
@@ -62,6 +66,10 @@ class Resolver(ABC):
 
         Its name is where ``O_CREAT`` would create; it need not exist.
         """
+
+    @abstractmethod
+    def locate(self, path: bytes) -> bytes:
+        """The in-root path of what ``path`` leads to, without links, ``.`` and ``..``."""
 
     @abstractmethod
     def find(self, path: bytes) -> int:
@@ -119,7 +127,9 @@ def as_openat_reads(flags: int, mode: int) -> tuple[int, int]:
 
 
 def is_tmpfile(flags: int) -> bool:
-    """Whether ``flags`` ask for an unnamed file (``O_TMPFILE`` shares a bit with ``O_DIRECTORY``)."""
+    """Whether ``flags`` ask for an unnamed file (``O_TMPFILE`` shares a bit with
+    ``O_DIRECTORY``).
+    """
     return bool(flags & _O_TMPFILE_BIT)
 
 

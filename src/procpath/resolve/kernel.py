@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from errno import EAGAIN, ELOOP, ENAMETOOLONG, ENOSYS, EPERM, EXDEV
 
-from procpath.errors import os_error
+from procpath.errors import UnverifiedProcError, os_error
 from procpath.linux import (
     AT_FDCWD,
     RESOLVE_BENEATH,
@@ -23,6 +23,7 @@ from procpath.linux import (
     open_how,
     try_openat2,
 )
+from procpath.proc import VerifiedProc
 from procpath.resolve.interface import Parent, Resolver, Rules, as_openat_reads
 from procpath.resolve.walk import Walker
 
@@ -77,6 +78,7 @@ class KernelResolver(Resolver):
         if not rules.cross_mounts:
             resolve |= RESOLVE_NO_XDEV
         self._resolve = resolve
+        self._real_how = open_how(_FIND, 0, resolve | RESOLVE_NO_SYMLINKS)
         self._find_how = open_how(_FIND, 0, resolve)
         self._find_last_how = open_how(_FIND | os.O_NOFOLLOW, 0, resolve)
 
@@ -96,6 +98,53 @@ class KernelResolver(Resolver):
     def try_find(self, path: bytes) -> int:
         fd = try_openat2(self.rootfd, path, self._find_how)
         return self.walker.try_find(path) if fd in _ASK_THE_WALKER else fd
+
+    def locate(self, path: bytes) -> bytes:
+        fd = try_openat2(self.rootfd, path, self._real_how)
+        if fd >= 0:
+            os.close(fd)
+            if b".." not in path:
+                return b"/" + b"/".join(
+                    part for part in path.split(b"/") if part not in (b"", b".")
+                )
+        return self._locate_by_name(path) or self.walker.locate(path)
+
+    def _locate_by_name(self, path: bytes) -> bytes | None:
+        """Where procfs says that the object of ``path`` lies, if it can be found there.
+
+        The name is the kernel's (d_path() in fs/d_path.c); it may be out of date, or end in
+        " (deleted)". It counts if it leads to the same object through no link.
+        """
+        fd = try_openat2(self.rootfd, path, self._find_how)
+        if fd < 0:
+            return None
+        try:
+            name = self._name_below_root(fd)
+            if name is None:
+                return None
+            again = try_openat2(self.rootfd, name[1:] or b".", self._real_how)
+            if again < 0:
+                return None
+            try:
+                same = os.path.samestat(os.fstat(fd), os.fstat(again))
+            finally:
+                os.close(again)
+            return name if same else None
+        finally:
+            os.close(fd)
+
+    def _name_below_root(self, fd: int) -> bytes | None:
+        try:
+            self_fd = VerifiedProc.default().self_fd()
+            root, name = self_fd.readlink(self.rootfd), self_fd.readlink(fd)
+        except UnverifiedProcError:
+            raise
+        except OSError:
+            return None
+        prefix = root.rstrip("/") + "/"
+        if name == root:
+            return b"/"
+        return b"/" + os.fsencode(name[len(prefix) :]) if name.startswith(prefix) else None
 
     def open_parent(self, path: bytes) -> Parent:
         stripped = path.rstrip(b"/")

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from procpath.errors import EscapeError
 from procpath.resolve.interface import Resolver
 from procpath.resolve.links import read_followable
 from procpath.resolve.walk import MAXSYMLINKS
@@ -24,7 +25,9 @@ class _EndOfLink(NamedTuple):
 
 
 def locate_leniently(resolver: Resolver, path: bytes) -> bytes:
-    """The in-root path that ``path`` leads to as far as it leads anywhere, then what is left of it."""
+    """The in-root path that ``path`` leads to as far as it leads anywhere, then what is left
+    of it.
+    """
     location = b""
     todo: list[bytes | _EndOfLink] = list(_components_reversed(path))
     inside: set[bytes] = set()
@@ -35,6 +38,8 @@ def locate_leniently(resolver: Resolver, path: bytes) -> bytes:
             inside.discard(component.location)
             continue
         if component == b"..":
+            if not location and not resolver.rules.clamp:
+                raise EscapeError(path)
             location = location.rpartition(b"/")[0]
             continue
         here = location + b"/" + component
@@ -58,6 +63,8 @@ def _components_reversed(path: bytes) -> Iterator[bytes]:
 
 def _text(resolver: Resolver, path: bytes) -> bytes | None:
     """The text of the link at ``path``; None for anything else, missing or not to be followed."""
+    if not resolver.rules.symlinks:
+        return None
     try:
         fd = resolver.find_last(path)
         try:

@@ -51,7 +51,9 @@ def require_followable(directory: int, link: int) -> None:
 
 
 def read_followable(link: int) -> bytes:
-    """The text of the link held by ``link``; ``ELOOP`` on a ``nosymfollow`` mount or for a magic link."""
+    """The text of the link held by ``link``; ``ELOOP`` on a ``nosymfollow`` mount or for a
+    magic link.
+    """
     file_system = fstatfs(link)
     if file_system.flags & ST_NOSYMFOLLOW:
         raise os_error(ELOOP)

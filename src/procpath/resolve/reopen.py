@@ -39,7 +39,10 @@ def accept(fd: int) -> None:
 
 
 def open_no_special_file(resolver: Resolver, path: bytes, flags: int, mode: int) -> int:
-    """As ``resolver.open``, for ``special_files="refuse"``. Nothing happens to a file by ``O_PATH``."""
+    """As ``resolver.open``, for ``special_files="refuse"``.
+
+    Nothing happens to a file by ``O_PATH``.
+    """
     if flags & os.O_PATH:
         return resolver.open(path, flags, mode)
     return open_checked_first(resolver, path, flags, mode, refuse_special)
@@ -55,7 +58,10 @@ def reopen(fd: int, flags: int, mode: int = 0) -> int:
 def open_checked_first(
     resolver: Resolver, path: bytes, flags: int, mode: int, check: Check = accept
 ) -> int:
-    """As ``resolver.open``, but nothing is opened that ``check`` refuses. ``flags`` lack ``O_PATH``."""
+    """As ``resolver.open``, but nothing is opened that ``check`` refuses.
+
+    ``flags`` lack ``O_PATH``.
+    """
     flags, mode = as_openat_reads(flags, mode)
     if not are_valid(flags):
         raise os_error(EINVAL, path)
@@ -78,9 +84,7 @@ def open_checked_first(
         raise
 
 
-def _open_or_create(
-    resolver: Resolver, path: bytes, flags: int, mode: int, check: Check
-) -> int:
+def _open_or_create(resolver: Resolver, path: bytes, flags: int, mode: int, check: Check) -> int:
     follows = not flags & (os.O_NOFOLLOW | os.O_EXCL)
     for _ in range(_ATTEMPTS):
         parent = resolver.open_parent_of_target(path) if follows else resolver.open_parent(path)

@@ -91,7 +91,7 @@ def trace(walker: Walker, path: bytes) -> Trace:
     result: str | None = None
     failure: OSError | None = None
     try:
-        result = os.fsdecode(walker.locate(path, observations.append))
+        result = os.fsdecode(walker.observe(path, observations.append))
     except OSError as error:
         failure = error
     return Trace(os.fsdecode(path), tuple(_steps(observations)), result, failure)

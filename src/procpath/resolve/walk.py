@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from errno import EAGAIN, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, EXDEV
 from types import TracebackType
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, Self, TypeVar
 
 from procpath.errors import EscapeError, UnverifiedProcError, os_error
 from procpath.proc import VerifiedProc
@@ -136,7 +136,7 @@ class Walk:
         """the path, or the link that stood at its end, ended in ``/``"""
         self._observe("start", b"/", None, rootfd)
 
-    def __enter__(self) -> Walk:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -158,7 +158,9 @@ class Walk:
         return b"/" + b"/".join(self._stack.names)
 
     def to_last(self) -> bytes | None:
-        """Walk until one component is left, and return it; None if the path ends where the walk stands."""
+        """Walk until one component is left, and return it; None if the path ends where the
+        walk stands.
+        """
         while self._todo:
             self._component = name = self._todo.pop()
             if name == b"..":
@@ -251,7 +253,9 @@ class Walk:
             raise os_error(ELOOP)
 
     def require_search(self) -> None:
-        """The right to search a directory is asked for ``.`` and ``..`` too (path_resolution(7), step 2)."""
+        """The right to search a directory is asked for ``.`` and ``..`` too
+        (path_resolution(7), step 2).
+        """
         os.close(os.open(b".", _DIRECTORY, dir_fd=self.dirfd))
 
     def _follow(self, name: bytes, link: int) -> None:
@@ -307,13 +311,18 @@ class Walker(Resolver):
     def try_find(self, path: bytes) -> int:
         try:
             return self.find(path)
+        except UnverifiedProcError:
+            raise
         except OSError as error:
             if not error.errno:
                 raise
             return -error.errno
 
-    def locate(self, path: bytes, observer: Observer | None = None) -> bytes:
-        """The in-root path of what ``path`` leads to, without links, ``.`` and ``..``."""
+    def locate(self, path: bytes) -> bytes:
+        return self._walk(path, _locate)
+
+    def observe(self, path: bytes, observer: Observer) -> bytes:
+        """:meth:`locate`, telling ``observer`` of every step."""
         return self._walk(path, _locate, observer)
 
     def _walk(

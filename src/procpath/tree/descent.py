@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import NamedTuple
-
-from typing_extensions import Self
+from typing import NamedTuple, Self
 
 from procpath.resolve.interface import Resolver
 from procpath.root import Root
 
-_LISTING = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK
+LISTING = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK
+"""Flags to open a directory for a list of its entries."""
+
 _HELD = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 
 _LONG = 2048
@@ -53,7 +53,7 @@ class Descent:
 
     def scan(self, path: str) -> list[os.DirEntry[str]]:
         """The entries of the directory at ``path``; of the start where it is empty."""
-        return scan(self._open(path, _LISTING))
+        return scan(self._open(path, LISTING | os.O_NOFOLLOW))
 
     def _open(self, path: str, flags: int) -> int:
         start = self._nearest(path)
@@ -73,7 +73,10 @@ class Descent:
 
 
 def scan(fd: int) -> list[os.DirEntry[str]]:
-    """The entries of the directory ``fd``, which is closed. Their types are known and need no more lookup."""
+    """The entries of the directory ``fd``, which is closed.
+
+    Their types are known and need no more lookup.
+    """
     try:
         with os.scandir(fd) as entries:
             listed = list(entries)

@@ -1,8 +1,8 @@
 """Walking a tree of directories, as ``os.walk`` does.
 
 Promises the order and the errors of ``pathlib.Path.walk``, and that without
-``follow_symlinks`` no link below the start is followed, whenever it is put there. Yields in-root paths
-as text. Rests on :mod:`procpath.tree.descent`.
+``follow_symlinks`` no link below the start is followed, whenever it is put there. Yields
+in-root paths as text. Rests on :mod:`procpath.tree.descent`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias
 
+from procpath.info import mode_of
 from procpath.root import Root
-from procpath.tree.descent import Descent, scan
+from procpath.tree.descent import LISTING, Descent, scan
 
 OnError: TypeAlias = "Callable[[OSError], object] | None"
 
@@ -34,12 +35,12 @@ class _Lister:
         self._root = root
 
     def scan(self, path: str) -> list[os.DirEntry[str]]:
-        return scan(self._root.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK))
+        return scan(self._root.open(path, LISTING))
 
     def is_directory(self, entry: os.DirEntry[str], path: str) -> bool:
-        if not entry.is_symlink():
-            return entry.is_dir(follow_symlinks=False)
-        return is_directory(self._root, path)
+        if entry.is_symlink():
+            return is_directory(self._root, path)
+        return entry.is_dir(follow_symlinks=False)
 
 
 class _RealLister:
@@ -47,26 +48,75 @@ class _RealLister:
 
     def __init__(self, descent: Descent, top: str) -> None:
         self._descent = descent
-        self._prefix = len(top)
+        self._top = top
+        self._prefix = len(below(top, ""))
 
     def scan(self, path: str) -> list[os.DirEntry[str]]:
-        return self._descent.scan(path[self._prefix :])
+        try:
+            return self._descent.scan("" if path == self._top else path[self._prefix :])
+        except OSError as error:
+            error.filename = path
+            raise
 
     def is_directory(self, entry: os.DirEntry[str], path: str) -> bool:
         return entry.is_dir(follow_symlinks=False)
 
 
+def walk_following(root: Root, top: str, top_down: bool, on_error: OnError) -> Iterator[Listed]:
+    """Walk the tree at the in-root path ``top``, and through the links in it."""
+    return _walk(_Lister(root), top, top_down, on_error)
+
+
+def walk_real(root: Root, top: str, top_down: bool, on_error: OnError) -> Iterator[Listed]:
+    """Walk the tree at the in-root path ``top``; links in it are files, whatever they lead to."""
+    try:
+        dirfd = root.open(top, os.O_PATH | os.O_DIRECTORY)
+    except OSError as error:
+        if on_error is not None:
+            on_error(error)
+        return
+    with Descent(root, dirfd) as descent:
+        yield from _walk(_RealLister(descent, top), top, top_down, on_error)
+
+
+def _walk(
+    lister: _Lister | _RealLister, top: str, top_down: bool, on_error: OnError
+) -> Iterator[Listed]:
+    """os.walk's order: depth first, without recursion; what was listed waits for what is below
+    it.
+    """
+    todo: list[str | Listed] = [top]
+    while todo:
+        path = todo.pop()
+        if isinstance(path, Listed):
+            yield path
+            continue
+        try:
+            entries = lister.scan(path)
+        except OSError as error:
+            if on_error is not None:
+                on_error(error)
+            continue
+        listed = Listed(path, [], [])
+        prefix = below(path, "")
+        for entry in entries:
+            is_dir = lister.is_directory(entry, prefix + entry.name)
+            (listed.dirnames if is_dir else listed.filenames).append(entry.name)
+        if top_down:
+            # The caller may change the list before going on.
+            yield listed
+        else:
+            todo.append(listed)
+        todo += [prefix + name for name in reversed(listed.dirnames)]
+
+
 def is_directory(root: Root, path: str) -> bool:
     """Whether the in-root ``path`` leads to a directory."""
-    fd = root.try_find(os.fsencode(path))
-    if fd < 0:
-        return False
-    try:
-        return stat.S_ISDIR(os.fstat(fd).st_mode)
-    finally:
-        os.close(fd)
+    return stat.S_ISDIR(mode_of(root, os.fsencode(path)))
 
 
 def below(directory: str, name: str) -> str:
-    """The path of ``name`` in ``directory``, which is normalized."""
+    """The path of ``name`` in ``directory``, which is written as a path's ``str()`` writes it."""
+    if directory == ".":
+        return name
     return directory + name if directory.endswith("/") else f"{directory}/{name}"

@@ -1,0 +1,109 @@
+"""What kind of file a path leads to, asked once and remembered.
+
+Promises the ``PathInfo`` protocol of ``pathlib.types`` (Python 3.14). Of an entry of a list the
+type is known without a system call; of anything else, and of what a link leads to, it is
+asked inside the root when first needed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from functools import cached_property
+
+from procpath.errors import UnverifiedProcError
+from procpath.root import Root
+
+
+class PathInfo:
+    """The kind of file at a path, as it was when first asked for."""
+
+    __slots__ = ("__dict__", "_raw", "_root")
+
+    def __init__(self, root: Root, raw: bytes | None) -> None:
+        """``raw`` is None for a path that no system call takes, where nothing can be."""
+        self._root = root
+        self._raw = raw
+
+    @cached_property
+    def _own_mode(self) -> int:
+        return 0 if self._raw is None else mode_of_last(self._root, self._raw)
+
+    @cached_property
+    def _mode(self) -> int:
+        own = self._own_mode
+        if self._raw is None or not stat.S_ISLNK(own):
+            return own
+        return mode_of(self._root, self._raw)
+
+    def exists(self, *, follow_symlinks: bool = True) -> bool:
+        """Whether there is anything."""
+        return bool(self._mode if follow_symlinks else self._own_mode)
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+        """Whether it is a directory."""
+        return stat.S_ISDIR(self._mode if follow_symlinks else self._own_mode)
+
+    def is_file(self, *, follow_symlinks: bool = True) -> bool:
+        """Whether it is a regular file."""
+        return stat.S_ISREG(self._mode if follow_symlinks else self._own_mode)
+
+    def is_symlink(self) -> bool:
+        """Whether it is a symbolic link."""
+        return stat.S_ISLNK(self._own_mode)
+
+
+class EntryInfo:
+    """The kind of file that an entry of a list is."""
+
+    __slots__ = ("_entry", "_is_symlink", "_target")
+
+    def __init__(self, entry: os.DirEntry[str], target: PathInfo) -> None:
+        self._entry = entry
+        self._is_symlink = entry.is_symlink()
+        self._target = target
+
+    def exists(self, *, follow_symlinks: bool = True) -> bool:
+        """Whether there is anything: of a link, at its end."""
+        return self._target.exists() if follow_symlinks and self._is_symlink else True
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+        """Whether it is a directory."""
+        if follow_symlinks and self._is_symlink:
+            return self._target.is_dir()
+        return self._entry.is_dir(follow_symlinks=False)
+
+    def is_file(self, *, follow_symlinks: bool = True) -> bool:
+        """Whether it is a regular file."""
+        if follow_symlinks and self._is_symlink:
+            return self._target.is_file()
+        return self._entry.is_file(follow_symlinks=False)
+
+    def is_symlink(self) -> bool:
+        """Whether it is a symbolic link."""
+        return self._is_symlink
+
+
+def mode_of(root: Root, raw: bytes) -> int:
+    """The ``st_mode`` of what ``raw`` leads to; 0 where it leads nowhere."""
+    fd = root.try_find(raw)
+    if fd < 0:
+        return 0
+    try:
+        return os.fstat(fd).st_mode
+    finally:
+        os.close(fd)
+
+
+def mode_of_last(root: Root, raw: bytes) -> int:
+    """The ``st_mode`` of what ``raw`` names, a link for itself; 0 where there is nothing."""
+    try:
+        fd = root.find_last(raw)
+    except UnverifiedProcError:
+        raise
+    except OSError:
+        return 0
+    try:
+        return os.fstat(fd).st_mode
+    finally:
+        os.close(fd)

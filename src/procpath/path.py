@@ -1,0 +1,570 @@
+"""RootedPath: the pathlib face of a root.
+
+Promises what ``pathlib.Path`` does, inside the root and never outside; a path holds no
+descriptor of its own. Each method resolves its path to a descriptor and acts on that, or
+on the held parent and one name. Rests on :class:`procpath.Root` for resolving, on
+:mod:`procpath.lexical` for words and on :mod:`procpath.tree` for whole trees.
+"""
+
+from __future__ import annotations
+
+import io
+import locale
+import os
+import pathlib
+import socket
+import stat
+import warnings
+from collections.abc import Callable, Iterator
+from errno import EINVAL, EISDIR
+from functools import partial
+from typing import (
+    IO,
+    Any,
+    BinaryIO,
+    ClassVar,
+    Generic,
+    Literal,
+    Never,
+    Self,
+    TextIO,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
+
+from procpath import linux, unix_sockets
+from procpath.accounts import Accounts
+from procpath.errors import EscapeError, UnsupportedOperation, UnverifiedProcError, os_error
+from procpath.info import EntryInfo, PathInfo, mode_of, mode_of_last
+from procpath.lexical import LexicalPath, Segment
+from procpath.pin import PinnedPath
+from procpath.resolve.lenient import locate_leniently
+from procpath.resolve.trace import Trace, trace
+from procpath.root import OptionArguments, Root
+from procpath.tree.descent import LISTING, scan
+from procpath.tree.matching import glob, parse_pattern
+from procpath.tree.walking import OnError, below, walk_following, walk_real
+
+P = TypeVar("P", bound="RootedPath")
+
+TextMode = Literal[
+    "r", "w", "a", "x", "r+", "w+", "a+", "x+", "rt", "wt", "at", "xt", "r+t", "w+t", "a+t", "x+t"
+]
+BinaryMode = Literal["rb", "wb", "ab", "xb", "r+b", "rb+", "w+b", "wb+", "a+b", "ab+", "x+b", "xb+"]
+
+_fstat = os.fstat
+_close = os.close
+_DirEntry = os.DirEntry
+_WRITE_ANEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+
+_DECODED_AT_ONCE = frozenset(("utf-8", "UTF-8", "utf8", "ascii", "latin-1", "iso-8859-1"))
+"""Encodings without a byte order mark or a state, for which a decoder of the whole is the
+file's.
+"""
+
+
+class _Anchored(Generic[P]):
+    """A method of paths that needs the root alone: callable on a path, and on a bound class."""
+
+    def __init__(self, function: Callable[[P], P]) -> None:
+        self._function = function
+        self.__doc__ = function.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, path: P | None, owner: type[P]) -> Callable[[], P]:
+        if path is None:
+            if not issubclass(owner, BoundPath):
+                raise UnsupportedOperation(
+                    f"{owner.__name__}.{self._name}() needs a root: "
+                    f"{owner.__name__}.bind(root).{self._name}()"
+                )
+            path = cast(P, owner())
+        return partial(self._function, path)
+
+
+class RootedPath(LexicalPath, from_segments=True):
+    """A path inside a root, used like ``pathlib.Path``, that cannot lead out of it.
+
+    ``root`` is a PID, a host directory (``str`` or ``os.PathLike``) or a :class:`Root`; a root
+    made here from a PID or directory closes with the last path that lives in it. The path
+    starts at ``/``, and ``segments`` are joined to it. Every symbolic link, ``..`` and absolute
+    link is resolved as for a process chrooted into the root.
+
+    It is no ``os.PathLike``, so that functions of the host refuse it. :meth:`bind` makes a class
+    whose constructor takes segments only, for code written for ``pathlib``.
+
+    Errors are the operating system's, with the in-root path as ``filename``; besides,
+    :class:`ClosedRootError`, :class:`MagicLinkError`, :class:`EscapeError` and
+    :class:`SpecialFileError`.
+    """
+
+    __slots__ = ("_info_",)
+
+    _info_: PathInfo | EntryInfo | os.DirEntry[str]
+
+    def __init__(self, root: int | str | os.PathLike[str] | Root, /, *segments: Segment) -> None:
+        super().__init__(_as_root(root), "/", *segments)
+
+    @classmethod
+    def bind(cls, root: int | str | os.PathLike[str] | Root) -> type[BoundPath]:
+        """A class of paths in ``root`` whose constructor takes segments only, as in pathlib.
+
+        Its relative paths stay relative, and count from ``/``. It can be subclassed.
+        """
+        bases = (BoundPath,) if cls is RootedPath else (BoundPath, cls)
+        namespace = {"__slots__": (), "_bound_root": _as_root(root), "__doc__": cls.__doc__}
+        return cast("type[BoundPath]", type(cls.__name__, bases, namespace, from_segments=True))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _unpickled, (type(self), self._root, str(self))
+
+    # Asking
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        """What ``os.stat()`` says of the file; numbers of owners are ours, not the container's."""
+        root = self._root
+        fd = root.find(self._raw) if follow_symlinks else root.find_last(self._raw)
+        try:
+            return _fstat(fd)
+        finally:
+            _close(fd)
+
+    def lstat(self) -> os.stat_result:
+        """:meth:`stat` of the link itself where the path is one."""
+        return self.stat(follow_symlinks=False)
+
+    def exists(self, *, follow_symlinks: bool = True) -> bool:
+        """Whether there is anything; False too where it cannot be reached."""
+        return self._mode(follow_symlinks) != 0
+
+    def is_file(self, *, follow_symlinks: bool = True) -> bool:
+        """Whether it is a regular file, or leads to one."""
+        return stat.S_ISREG(self._mode(follow_symlinks))
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+        """Whether it is a directory, or leads to one."""
+        return stat.S_ISDIR(self._mode(follow_symlinks))
+
+    def is_symlink(self) -> bool:
+        """Whether it is a symbolic link."""
+        return stat.S_ISLNK(self._mode(False))
+
+    def is_junction(self) -> bool:
+        """False: Linux has none."""
+        return False
+
+    def is_socket(self) -> bool:
+        """Whether it is a UNIX socket, or leads to one."""
+        return stat.S_ISSOCK(self._mode(True))
+
+    def is_fifo(self) -> bool:
+        """Whether it is a FIFO, or leads to one."""
+        return stat.S_ISFIFO(self._mode(True))
+
+    def is_block_device(self) -> bool:
+        """Whether it is a block device, or leads to one."""
+        return stat.S_ISBLK(self._mode(True))
+
+    def is_char_device(self) -> bool:
+        """Whether it is a character device, or leads to one."""
+        return stat.S_ISCHR(self._mode(True))
+
+    def is_mount(self) -> bool:
+        """Whether something is mounted here, a bind mount too. The root itself is always a mount.
+
+        Tells by statx(2), ``STATX_ATTR_MOUNT_ROOT``; before Linux 5.8 as ``os.path.ismount``
+        does, which does not see bind mounts.
+        """
+        try:
+            fd = self._root.find_last(self._raw)
+        except UnverifiedProcError:
+            raise
+        except (OSError, ValueError):
+            self._root.fileno()
+            return False
+        try:
+            return self._holds_mount(fd)
+        finally:
+            os.close(fd)
+
+    def _holds_mount(self, fd: int) -> bool:
+        status = os.fstat(fd)
+        if stat.S_ISLNK(status.st_mode):
+            return False
+        dev, ino, _ = self._root.identity
+        if (status.st_dev, status.st_ino) == (dev, ino):
+            return True
+        answer = linux.statx(fd, b"", linux.AT_EMPTY_PATH)
+        if answer.attributes_mask & linux.STATX_ATTR_MOUNT_ROOT:
+            return bool(answer.attributes & linux.STATX_ATTR_MOUNT_ROOT)
+        if not stat.S_ISDIR(status.st_mode):
+            return False
+        parent = os.stat("..", dir_fd=fd)
+        return parent.st_dev != status.st_dev or parent.st_ino == status.st_ino
+
+    def samefile(self, other_path: Segment | pathlib.Path) -> bool:
+        """Whether both paths lead to the same file; ``other_path`` may be a host path of
+        pathlib.
+        """
+        status = self.stat()
+        if isinstance(other_path, (RootedPath, pathlib.Path)):
+            other = other_path.stat()
+        else:
+            other = self.with_segments(other_path).stat()
+        return os.path.samestat(status, other)
+
+    @property
+    def info(self) -> PathInfo | EntryInfo:
+        """The kind of file, asked once and remembered; known already for paths from
+        :meth:`iterdir`.
+        """
+        try:
+            info = self._info_
+        except AttributeError:
+            info = self._info_ = self._new_info()
+            return info
+        if isinstance(info, _DirEntry):
+            info = self._info_ = EntryInfo(info, self._new_info())
+        return info
+
+    def _new_info(self) -> PathInfo:
+        try:
+            return PathInfo(self._root, self._raw)
+        except ValueError:
+            return PathInfo(self._root, None)
+
+    def owner(self, *, follow_symlinks: bool = True) -> str:
+        """The owner's name by the container's own accounts. ``KeyError`` if it has none there."""
+        uid = self.stat(follow_symlinks=follow_symlinks).st_uid
+        return Accounts(self._root).user_name(uid)
+
+    def group(self, *, follow_symlinks: bool = True) -> str:
+        """The group's name by the container's own accounts. ``KeyError`` if it has none there."""
+        gid = self.stat(follow_symlinks=follow_symlinks).st_gid
+        return Accounts(self._root).group_name(gid)
+
+    def _mode(self, follow_symlinks: bool) -> int:
+        """``st_mode``, or 0 where there is nothing."""
+        try:
+            raw = self._raw
+        except ValueError:
+            return 0
+        return mode_of(self._root, raw) if follow_symlinks else mode_of_last(self._root, raw)
+
+    # Places
+
+    @_Anchored
+    def cwd(self) -> Self:
+        """``/``, from where relative paths count. Of a path, or of a bound class."""
+        return self.with_segments("/")
+
+    @_Anchored
+    def home(self) -> Self:
+        """The home of the root's process by the container's own accounts.
+
+        ``RuntimeError`` where the accounts have none.
+        """
+        return self.with_segments(_known_home(Accounts(self._root).own_home()))
+
+    def expanduser(self) -> Self:
+        """The path with ``~`` or ``~user`` at its start expanded by the container's own
+        accounts.
+        """
+        first = self.parts[0] if self.parts else ""
+        if not first.startswith("~"):
+            return self
+        accounts = Accounts(self._root)
+        home = accounts.home_of_user(first[1:]) if first[1:] else accounts.own_home()
+        return self.with_segments(_known_home(home), *self.parts[1:])
+
+    def absolute(self) -> Self:
+        """The path from ``/``; links and ``..`` stay."""
+        return self if self.is_absolute() else self.with_segments("/", self)
+
+    def resolve(self, strict: bool = False, *, follow_last: bool = True) -> Self:
+        """The path without links and ``..``, inside the root.
+
+        ``strict`` raises where it leads nowhere; otherwise what is missing, or a loop, stays as it
+        is written. ``follow_last=False`` leaves a link at the end unresolved.
+        """
+        name = self.name
+        if not follow_last and name and name != "..":
+            return self.parent.resolve(strict)._existing_child(name, strict)
+        raw = self._raw
+        try:
+            location = self._root.resolver.locate(raw)
+        except (UnverifiedProcError, EscapeError):
+            raise
+        except OSError:
+            if strict:
+                raise
+            location = locate_leniently(self._root.resolver, raw)
+        return self._normalized(os.fsdecode(location))
+
+    def _existing_child(self, name: str, strict: bool) -> Self:
+        child = self._normalized(below(str(self), name))
+        if strict:
+            child.lstat()
+        return child
+
+    def readlink(self) -> Self:
+        """What the link at this path says, unresolved. ``EINVAL`` where it is no link."""
+        fd = self._root.find_last(self._raw)
+        try:
+            if not stat.S_ISLNK(os.fstat(fd).st_mode):
+                raise os_error(EINVAL, str(self))
+            return self.with_segments(os.readlink("", dir_fd=fd))
+        finally:
+            os.close(fd)
+
+    def trace(self) -> Trace:
+        """Every step of the way that the path takes, for people; a path that leads nowhere has
+        one too.
+        """
+        return trace(self._root.walker, self._raw)
+
+    def as_root(self, **options: Unpack[OptionArguments]) -> Root:
+        """This directory as a new :class:`Root`, with the same options but for those given."""
+        return self._root.beneath(self._raw, **options)
+
+    def as_uri(self) -> Never:
+        """A ``file:`` URI would name a file of the host, so there is none."""
+        raise UnsupportedOperation(f"{type(self).__name__}.as_uri(): a URI cannot tell the root")
+
+    @classmethod
+    def from_uri(cls, uri: str) -> Never:
+        """A ``file:`` URI names a file of the host, so there is no path for it."""
+        raise UnsupportedOperation(f"{cls.__name__}.from_uri(): a URI cannot tell the root")
+
+    def is_reserved(self) -> bool:
+        """False. Deprecated in pathlib, and gone from Python 3.15 on."""
+        warnings.warn(
+            f"{type(self).__name__}.is_reserved() is deprecated: no name is reserved on Linux",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return False
+
+    # Reading and listing
+
+    @overload
+    def open(
+        self,
+        mode: TextMode = "r",
+        buffering: int = -1,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> TextIO: ...
+    @overload
+    def open(
+        self,
+        mode: BinaryMode,
+        buffering: int = -1,
+        encoding: None = None,
+        errors: None = None,
+        newline: None = None,
+    ) -> BinaryIO: ...
+    @overload
+    def open(
+        self,
+        mode: str,
+        buffering: int = -1,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> IO[Any]: ...
+    def open(
+        self,
+        mode: str = "r",
+        buffering: int = -1,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> IO[Any]:
+        """Open the file as the built-in ``open()`` does; a file that it creates lies inside
+        the root.
+        """
+        if "b" not in mode:
+            encoding = io.text_encoding(encoding)
+        return open(str(self), mode, buffering, encoding, errors, newline, opener=self._opener)
+
+    def _opener(self, _: str, flags: int) -> int:
+        return self._root.open_raw(self._raw, flags, 0o666)
+
+    def read_bytes(self) -> bytes:
+        """The whole file."""
+        fd = self._root.open_raw(self._raw, os.O_RDONLY, 0)
+        try:
+            status = _fstat(fd)
+            if stat.S_ISDIR(status.st_mode):
+                raise os_error(EISDIR, str(self))
+            return _read_whole(fd, status.st_size)
+        except OSError as error:
+            error.filename = str(self)
+            raise
+        finally:
+            _close(fd)
+
+    def read_text(
+        self, encoding: str | None = None, errors: str | None = None, newline: str | None = None
+    ) -> str:
+        """The whole file as text; ``newline`` as for the built-in ``open()``."""
+        encoding = _codec(io.text_encoding(encoding))
+        if encoding not in _DECODED_AT_ONCE or newline not in (None, "", "\n"):
+            with self.open("r", encoding=encoding, errors=errors, newline=newline) as file:
+                return file.read()
+        text = self.read_bytes().decode(encoding, errors or "strict")
+        if newline is None and "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        return text
+
+    def iterdir(self) -> Iterator[Self]:
+        """The paths of what is in the directory, in no order; their :attr:`info` is known
+        already.
+        """
+        entries = scan(self._root.open_raw(self._raw, LISTING, 0))
+        return self._children(entries)
+
+    def _children(self, entries: list[os.DirEntry[str]]) -> Iterator[Self]:
+        prefix = below(str(self), "")
+        if not self._is_plain:
+            for entry in entries:
+                path = self._normalized(prefix + entry.name)
+                path._info_ = entry
+                yield path
+            return
+        cls, root, new = type(self), self._root, object.__new__
+        for entry in entries:
+            path = new(cls)
+            path._root = root
+            path._str_ = text = prefix + entry.name
+            path._given = (text,)
+            path._info_ = entry
+            yield path
+
+    def glob(
+        self,
+        pattern: Segment,
+        *,
+        case_sensitive: bool | None = None,
+        recurse_symlinks: bool = False,
+    ) -> Iterator[Self]:
+        """The paths below this one that match a relative pattern, links followed inside the root.
+
+        ``**`` goes through links only with ``recurse_symlinks``. With ``case_sensitive`` None
+        names are looked up as the file system has them. ``ValueError`` for an empty pattern,
+        ``NotImplementedError`` for an absolute one.
+        """
+        parts = parse_pattern(_pattern_text(pattern))
+        found = glob(self._root, str(self), parts, case_sensitive, recurse_symlinks)
+        return map(self._normalized, found)
+
+    def rglob(
+        self,
+        pattern: Segment,
+        *,
+        case_sensitive: bool | None = None,
+        recurse_symlinks: bool = False,
+    ) -> Iterator[Self]:
+        """:meth:`glob` with ``**/`` before the pattern."""
+        parts = ["**", *parse_pattern(_pattern_text(pattern))]
+        found = glob(self._root, str(self), parts, case_sensitive, recurse_symlinks)
+        return map(self._normalized, found)
+
+    def walk(
+        self, top_down: bool = True, on_error: OnError = None, follow_symlinks: bool = False
+    ) -> Iterator[tuple[Self, list[str], list[str]]]:
+        """The directories of the tree as ``(path, dirnames, filenames)``; see ``os.walk``.
+
+        Top down, ``dirnames`` may be changed to say where to go on. Without
+        ``follow_symlinks`` a link to a directory is among the ``filenames``.
+        """
+        walk = walk_following if follow_symlinks else walk_real
+        for path, dirnames, filenames in walk(self._root, str(self), top_down, on_error):
+            yield self._normalized(path), dirnames, filenames
+
+    # For other programs
+
+    def pin(self, *, follow_symlinks: bool = True) -> PinnedPath:
+        """Hold the file open, so that programs and libraries that take paths can use this very
+        file.
+        """
+        root = self._root
+        fd = root.find(self._raw) if follow_symlinks else root.find_last(self._raw)
+        return PinnedPath(fd, str(self))
+
+    def connect(
+        self,
+        type: int = socket.SOCK_STREAM,  # noqa: A002 - named as in socket.socket()
+    ) -> socket.socket:
+        """A socket connected to the UNIX socket at this path; ``type`` is a ``socket.SOCK_*``."""
+        fd = self._root.find(self._raw)
+        try:
+            return unix_sockets.connect(fd, type)
+        except OSError as error:
+            error.filename = str(self)
+            raise
+
+
+class BoundPath(RootedPath, from_segments=True):
+    """What :meth:`RootedPath.bind` makes subclasses of: paths that know their root by their
+    class.
+    """
+
+    __slots__ = ()
+
+    _bound_root: ClassVar[Root]
+
+    def __init__(self, *segments: Segment) -> None:
+        LexicalPath.__init__(self, self._bound_root, *segments)
+
+    def _construct(self, segments: tuple[Segment, ...]) -> Self:
+        return type(self)(*segments)
+
+
+def _as_root(root: int | str | os.PathLike[str] | Root) -> Root:
+    if isinstance(root, Root):
+        root.fileno()
+        return root
+    if isinstance(root, int):
+        return Root.of_process(root)
+    if isinstance(root, (str, os.PathLike)):
+        return Root.at(root)
+    raise TypeError(
+        f"a root must be a PID, a host directory or a Root, not {type(root).__name__!r}"
+    )
+
+
+def _unpickled(cls: type[RootedPath], root: Root, text: str) -> RootedPath:
+    return cls(text) if issubclass(cls, BoundPath) else cls(root).with_segments(text)
+
+
+def _known_home(home: str | None) -> str:
+    if not home:
+        raise RuntimeError("Could not determine home directory.")
+    return home
+
+
+def _pattern_text(pattern: Segment) -> str:
+    return str(pattern) if isinstance(pattern, LexicalPath) else os.fspath(pattern)
+
+
+def _codec(encoding: str) -> str:
+    return locale.getencoding() if encoding == "locale" else encoding
+
+
+def _read_whole(fd: int, size: int) -> bytes:
+    """All of a file that fstat() says has ``size`` bytes (0: it does not know)."""
+    data = os.read(fd, size + 1)
+    if size and len(data) == size:
+        return data
+    chunks = [data]
+    while data:
+        data = os.read(fd, max(size, 1 << 16))
+        chunks.append(data)
+    return b"".join(chunks)

@@ -1,0 +1,84 @@
+"""PinnedPath: one file of a root, held open, by a name that other programs can use.
+
+Promises that the name leads to the very file that was resolved, whatever happens to its path:
+it is ``/proc/self/fd/N`` of a descriptor that this object owns. A child process needs the
+descriptor too: ``subprocess.run(["file", pinned], pass_fds=[pinned.fileno()])``. Rests on
+the mounted ``/proc`` being a real one, which is checked.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from functools import lru_cache
+from types import TracebackType
+from typing import Self
+
+from procpath.errors import ClosedRootError
+from procpath.proc import VerifiedProc
+
+
+class PinnedPath(os.PathLike[str]):
+    """A file held by descriptor, as an ``os.PathLike`` for other programs and libraries.
+
+    Made by :meth:`procpath.RootedPath.pin`. Closes with the ``with`` block, by :meth:`close` or
+    with its last user. ``str()`` is the in-root path, for people.
+    """
+
+    def __init__(self, fd: int, path: str) -> None:
+        """Take over ``fd``, which was found at the in-root ``path``."""
+        try:
+            # The name is only as good as the procfs that other programs see.
+            _mounted_proc().self_fd().readlink(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+        self._path = path
+        self._finalizer = weakref.finalize(self, os.close, fd)
+
+    def __fspath__(self) -> str:
+        return f"/proc/self/fd/{self.fileno()}"
+
+    def fileno(self) -> int:
+        """The held ``O_PATH`` descriptor; it stays this object's. ``ValueError`` once closed."""
+        if not self._finalizer.alive:
+            raise ClosedRootError(f"the pinned {self._path} is closed")
+        return self._fd
+
+    def stat(self) -> os.stat_result:
+        """What ``os.fstat()`` says of the file."""
+        return os.fstat(self.fileno())
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return not self._finalizer.alive
+
+    def close(self) -> None:
+        """Let the file go. Twice does no harm."""
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        self.fileno()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __str__(self) -> str:
+        return self._path
+
+    def __repr__(self) -> str:
+        closed = " closed" if self.closed else ""
+        return f"<{type(self).__name__} {self._path!r} at {self._fd}{closed}>"
+
+
+@lru_cache(maxsize=1)
+def _mounted_proc() -> VerifiedProc:
+    return VerifiedProc(source="mounted")
