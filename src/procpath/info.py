@@ -56,32 +56,43 @@ class PathInfo:
 class EntryInfo:
     """The kind of file that an entry of a list is."""
 
-    __slots__ = ("_entry", "_is_symlink", "_target")
+    __slots__ = ("_entry", "_path", "_root", "_target_")
 
-    def __init__(self, entry: os.DirEntry[str], target: PathInfo) -> None:
+    _target_: PathInfo
+
+    def __init__(self, root: Root, path: str, entry: os.DirEntry[str]) -> None:
+        """``path`` is the entry's in-root path."""
+        self._root = root
+        self._path = path
         self._entry = entry
-        self._is_symlink = entry.is_symlink()
-        self._target = target
+
+    @property
+    def _target(self) -> PathInfo:
+        try:
+            return self._target_
+        except AttributeError:
+            self._target_ = PathInfo(self._root, os.fsencode(self._path))
+            return self._target_
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
         """Whether there is anything: of a link, at its end."""
-        return self._target.exists() if follow_symlinks and self._is_symlink else True
+        return self._target.exists() if follow_symlinks and self._entry.is_symlink() else True
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
         """Whether it is a directory."""
-        if follow_symlinks and self._is_symlink:
+        if follow_symlinks and self._entry.is_symlink():
             return self._target.is_dir()
         return self._entry.is_dir(follow_symlinks=False)
 
     def is_file(self, *, follow_symlinks: bool = True) -> bool:
         """Whether it is a regular file."""
-        if follow_symlinks and self._is_symlink:
+        if follow_symlinks and self._entry.is_symlink():
             return self._target.is_file()
         return self._entry.is_file(follow_symlinks=False)
 
     def is_symlink(self) -> bool:
         """Whether it is a symbolic link."""
-        return self._is_symlink
+        return self._entry.is_symlink()
 
 
 def mode_of(root: Root, raw: bytes) -> int:

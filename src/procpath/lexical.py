@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath, PurePosixPath
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, overload
@@ -91,12 +90,25 @@ class LexicalPath:
         path._str_ = text
         return path
 
+    def _all_normalized(self, texts: Iterable[str]) -> Iterator[Self]:
+        """:meth:`_normalized` of many, in less time."""
+        if not self._is_plain:
+            yield from map(self._normalized, texts)
+            return
+        cls, root = type(self), self._root
+        for text in texts:
+            path = _new(cls)
+            path._root = root
+            path._str_ = text
+            path._given = (text,)
+            yield path
+
     @property
     def _pure(self) -> PurePosixPath:
         try:
             return self._pure_
         except AttributeError:
-            self._pure_ = pure = PurePosixPath(*self._given)
+            self._pure_ = pure = PurePosixPath(str(self))
             return pure
 
     @property
@@ -121,7 +133,7 @@ class LexicalPath:
         try:
             return self._str_
         except AttributeError:
-            self._str_ = text = str(self._pure)
+            self._str_ = text = _joined(self._given)
             return text
 
     def __bytes__(self) -> bytes:
@@ -281,17 +293,18 @@ class LexicalPath:
 
         ``ValueError`` where there is none. It is a way between words: links are not looked at.
         """
-        start = self._own(other)
-        for step, path in enumerate(chain([start], start.parents)):
-            if path == self or path in self.parents:
-                break
+        start = common = self._own(other)
+        steps = 0
+        while common != self and common not in self.parents:
             if not walk_up:
                 raise ValueError(f"{str(self)!r} is not in the subpath of {str(start)!r}")
-            if path.name == "..":
+            if common.name == "..":
                 raise ValueError(f"'..' segment in {str(start)!r} cannot be walked")
-        else:
-            raise ValueError(f"{str(self)!r} and {str(start)!r} have different anchors")
-        return self.with_segments(*[".."] * step, *self.parts[len(path.parts) :])
+            if not common.parts or common.parts == (common.anchor,):
+                raise ValueError(f"{str(self)!r} and {str(start)!r} have different anchors")
+            common = common.parent
+            steps += 1
+        return self.with_segments(*[".."] * steps, *self.parts[len(common.parts) :])
 
     def match(self, path_pattern: Segment, *, case_sensitive: bool | None = None) -> bool:
         """Whether the path matches a pattern, from the right if it is relative.
@@ -320,6 +333,29 @@ class LexicalPath:
     def _own(self, other: Segment) -> LexicalPath:
         """``other`` as a path."""
         return other if isinstance(other, LexicalPath) else self.with_segments(other)
+
+
+def _joined(segments: tuple[str | PurePath, ...]) -> str:
+    """``str(PurePosixPath(*segments))``, which costs five times as much."""
+    text = ""
+    for segment in segments:
+        if not isinstance(segment, str):
+            return str(PurePosixPath(*segments))
+        if segment.startswith("/") or not text:
+            text = segment
+        elif text.endswith("/"):
+            text += segment
+        else:
+            text = f"{text}/{segment}"
+    if (
+        "//" in text
+        or "/./" in text
+        or text.endswith(("/", "/."))
+        or text.startswith("./")
+        or not text
+    ):
+        return str(PurePosixPath(text))
+    return text
 
 
 def _flat(root: Root, segments: tuple[Segment, ...]) -> list[str | PurePath]:

@@ -228,7 +228,7 @@ class RootedPath(LexicalPath, from_segments=True):
             info = self._info_ = self._new_info()
             return info
         if isinstance(info, _DirEntry):
-            info = self._info_ = EntryInfo(info, self._new_info())
+            info = self._info_ = EntryInfo(self._root, str(self), info)
         return info
 
     def _new_info(self) -> PathInfo:
@@ -432,18 +432,8 @@ class RootedPath(LexicalPath, from_segments=True):
 
     def _children(self, entries: list[os.DirEntry[str]]) -> Iterator[Self]:
         prefix = below(str(self), "")
-        if not self._is_plain:
-            for entry in entries:
-                path = self._normalized(prefix + entry.name)
-                path._info_ = entry
-                yield path
-            return
-        cls, root, new = type(self), self._root, object.__new__
-        for entry in entries:
-            path = new(cls)
-            path._root = root
-            path._str_ = text = prefix + entry.name
-            path._given = (text,)
+        paths = self._all_normalized([prefix + entry.name for entry in entries])
+        for path, entry in zip(paths, entries, strict=True):
             path._info_ = entry
             yield path
 
@@ -462,7 +452,7 @@ class RootedPath(LexicalPath, from_segments=True):
         """
         parts = parse_pattern(_pattern_text(pattern))
         found = glob(self._root, str(self), parts, case_sensitive, recurse_symlinks)
-        return map(self._normalized, found)
+        return self._all_normalized(found)
 
     def rglob(
         self,
@@ -474,7 +464,7 @@ class RootedPath(LexicalPath, from_segments=True):
         """:meth:`glob` with ``**/`` before the pattern."""
         parts = ["**", *parse_pattern(_pattern_text(pattern))]
         found = glob(self._root, str(self), parts, case_sensitive, recurse_symlinks)
-        return map(self._normalized, found)
+        return self._all_normalized(found)
 
     def walk(
         self, top_down: bool = True, on_error: OnError = None, follow_symlinks: bool = False

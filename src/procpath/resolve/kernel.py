@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from errno import EAGAIN, ELOOP, ENAMETOOLONG, ENOSYS, EPERM, EXDEV
+from functools import lru_cache
 
 from procpath.errors import UnverifiedProcError, os_error
 from procpath.linux import (
@@ -20,6 +21,7 @@ from procpath.linux import (
     RESOLVE_NO_MAGICLINKS,
     RESOLVE_NO_SYMLINKS,
     RESOLVE_NO_XDEV,
+    OpenHow,
     open_how,
     try_openat2,
 )
@@ -61,6 +63,11 @@ def openat2_refusal() -> int:
     return _availability.refusal or _availability.probe()
 
 
+@lru_cache(maxsize=256)
+def _how(flags: int, mode: int, resolve: int) -> OpenHow:
+    return open_how(*as_openat_reads(flags, mode), resolve)
+
+
 class KernelResolver(Resolver):
     """The resolver that asks the kernel, and the walker only where it must."""
 
@@ -78,14 +85,15 @@ class KernelResolver(Resolver):
         if not rules.cross_mounts:
             resolve |= RESOLVE_NO_XDEV
         self._resolve = resolve
+        self._root_name: str | None = None
+        """the root's own host path, as it last was"""
         self._real_how = open_how(_FIND, 0, resolve | RESOLVE_NO_SYMLINKS)
         self._find_how = open_how(_FIND, 0, resolve)
         self._find_last_how = open_how(_FIND | os.O_NOFOLLOW, 0, resolve)
 
     def open(self, path: bytes, flags: int, mode: int = 0o777) -> int:
-        flags, mode = as_openat_reads(flags, mode)
-        fd = try_openat2(self.rootfd, path, open_how(flags, mode, self._resolve))
-        return fd if fd >= 0 else self._open_otherwise(path, flags, mode, fd)
+        fd = try_openat2(self.rootfd, path, _how(flags, mode, self._resolve))
+        return fd if fd >= 0 else self._open_otherwise(path, *as_openat_reads(flags, mode), fd)
 
     def find(self, path: bytes) -> int:
         fd = try_openat2(self.rootfd, path, self._find_how)
@@ -136,15 +144,20 @@ class KernelResolver(Resolver):
     def _name_below_root(self, fd: int) -> bytes | None:
         try:
             self_fd = VerifiedProc.default().self_fd()
-            root, name = self_fd.readlink(self.rootfd), self_fd.readlink(fd)
+            if self._root_name is None:
+                self._root_name = self_fd.readlink(self.rootfd)
+            name = self_fd.readlink(fd)
         except UnverifiedProcError:
             raise
         except OSError:
             return None
-        prefix = root.rstrip("/") + "/"
-        if name == root:
+        if name == self._root_name:
             return b"/"
-        return b"/" + os.fsencode(name[len(prefix) :]) if name.startswith(prefix) else None
+        prefix = self._root_name.rstrip("/") + "/"
+        if name.startswith(prefix):
+            return b"/" + os.fsencode(name[len(prefix) :])
+        self._root_name = None
+        return None
 
     def open_parent(self, path: bytes) -> Parent:
         stripped = path.rstrip(b"/")

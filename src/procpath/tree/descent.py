@@ -3,41 +3,39 @@
 Promises that each directory opened is reached from the start by real directories alone,
 so a link swapped in meanwhile stops the descent instead of turning it; that a
 depth of thousands costs no more a directory than a small one; and a bounded number of
-descriptors. Rests on the resolvers with ``symlinks=False``.
+descriptors. Rests on openat(2) of single names with ``O_NOFOLLOW``, and on the resolvers
+with ``symlinks=False``.
 """
 
 from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
-from procpath.resolve.interface import Resolver
 from procpath.root import Root
 
-LISTING = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK
+LISTING = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC
 """Flags to open a directory for a list of its entries."""
 
-_HELD = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+_REAL_LISTING = LISTING | os.O_NOFOLLOW
 
-_LONG = 2048
-"""Bytes of a relative path, half of PATH_MAX, from which on a nearer start is taken."""
-
-_MOST_STARTS = 32
-
-
-class _Start(NamedTuple):
-    prefix: str
-    """the way here from the first start, with a slash at its end; empty for the first"""
-    resolver: Resolver
+_MOST_HELD = 32
+"""How many directories on the way down stay open; of deeper trees the nearest ones."""
 
 
 class Descent:
-    """The directories below ``dirfd``, which it takes over. Paths are relative and normalized."""
+    """The directories below ``top``, an open directory that it takes over.
 
-    def __init__(self, root: Root, dirfd: int) -> None:
+    Paths are relative to ``top`` and normalized; ``top`` itself is the empty path.
+    """
+
+    def __init__(self, root: Root, top: int) -> None:
         self._root = root
-        self._starts = [_Start("", root.resolver_below(dirfd))]
+        self._by_name = root.options.cross_mounts
+        """a single name may be opened without asking for its mount"""
+        self._held: list[tuple[str, int]] = [("", top)]
+        """what is open on the way to where the last list was made: path with a slash, descriptor"""
 
     def __enter__(self) -> Self:
         return self
@@ -48,42 +46,49 @@ class Descent:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        while self._starts:
-            os.close(self._starts.pop().resolver.rootfd)
+        while self._held:
+            os.close(self._held.pop()[1])
 
     def scan(self, path: str) -> list[os.DirEntry[str]]:
-        """The entries of the directory at ``path``; of the start where it is empty."""
-        return scan(self._open(path, LISTING | os.O_NOFOLLOW))
+        """The entries of the directory at ``path``, whose types need no more lookup."""
+        if not path:
+            return self._scan_top()
+        held = self._held
+        while not path.startswith(held[-1][0]):
+            os.close(held.pop()[1])
+        above, dirfd = held[-1]
+        name = path[len(above) :]
+        if self._by_name and "/" not in name:
+            fd = os.open(name, _REAL_LISTING, dir_fd=dirfd)
+        else:
+            fd = self._root.resolver_below(dirfd).open(os.fsencode(name), _REAL_LISTING)
+        held.append((path + "/", fd))
+        if len(held) > _MOST_HELD:
+            os.close(held.pop(1)[1])
+        return entries_of(fd)
 
-    def _open(self, path: str, flags: int) -> int:
-        start = self._nearest(path)
-        below = path[len(start.prefix) :]
-        return start.resolver.open(os.fsencode(below) or b".", flags)
-
-    def _nearest(self, path: str) -> _Start:
-        while not path.startswith(self._starts[-1].prefix):
-            os.close(self._starts.pop().resolver.rootfd)
-        nearest = self._starts[-1]
-        if len(path) - len(nearest.prefix) > _LONG and len(self._starts) < _MOST_STARTS:
-            prefix = path[: path.rindex("/") + 1]
-            dirfd = nearest.resolver.open(os.fsencode(prefix[len(nearest.prefix) : -1]), _HELD)
-            nearest = _Start(prefix, self._root.resolver_below(dirfd))
-            self._starts.append(nearest)
-        return nearest
+    def _scan_top(self) -> list[os.DirEntry[str]]:
+        fd = os.open(".", LISTING, dir_fd=self._held[0][1])
+        try:
+            return entries_of(fd)
+        finally:
+            os.close(fd)
 
 
 def scan(fd: int) -> list[os.DirEntry[str]]:
-    """The entries of the directory ``fd``, which is closed.
-
-    Their types are known and need no more lookup.
-    """
+    """The entries of the directory ``fd``, which is closed."""
     try:
-        with os.scandir(fd) as entries:
-            listed = list(entries)
-            # Where a file system tells no types, an entry asks for its own by its name and
-            # this descriptor, once; later the number may belong to another file.
-            for entry in listed:
-                entry.is_symlink()
-            return listed
+        return entries_of(fd)
     finally:
         os.close(fd)
+
+
+def entries_of(fd: int) -> list[os.DirEntry[str]]:
+    """The entries of the directory ``fd``, from its first on; their types need no more lookup."""
+    with os.scandir(fd) as entries:
+        listed = list(entries)
+        # Where a file system tells no types, an entry asks for its own by its name and
+        # this descriptor, once; later the number may belong to another file.
+        for entry in listed:
+            entry.is_symlink()
+        return listed

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from procpath.info import mode_of_last
 from procpath.patterns import compile_name, compile_path, is_magic
@@ -43,46 +44,30 @@ def glob(
     lists of entries too, because a file system may see it otherwise.
     """
     pattern = _Pattern(root, case_sensitive, recurse_symlinks)
-    start = _Directory(root, "" if top == "." else below(top, ""))
-    for path in pattern.selector(parts).select(start):
-        yield path[:-1] if path.endswith("/") and len(path) > 1 else path or "."
+    start = _Directory("" if top == "." else below(top, ""))
+    found = pattern.selector(parts).select(start)
+    return map(_without_slash, found) if parts[-1] in ("", "**") else found
+
+
+def _without_slash(path: str) -> str:
+    return path[:-1] if path.endswith("/") and len(path) > 1 else path or "."
 
 
 class _Directory:
-    """A directory that matching has come to, by its path with a slash at the end.
+    """A directory that matching has come to, by its path with a slash at the end."""
 
-    ``exists`` tells that it was seen in a list of entries, so needs no more lookup.
-    """
+    __slots__ = ("descent", "entries", "exists", "path", "start")
 
-    def __init__(
-        self, root: Root, path: str, descent: Descent | None = None, start: int = 0
-    ) -> None:
+    def __init__(self, path: str, descent: Descent | None = None, start: int = 0) -> None:
         self.path = path
-        self.exists = descent is not None
-        self._root = root
-        self._descent = descent
-        self._start = start
+        self.descent = descent
+        """in which it is a real directory; None where a link may lead to it"""
+        self.start = start
         """how much of the path leads to the start of the descent"""
-        self._entries: list[os.DirEntry[str]] | None = None
-
-    def entries(self) -> list[os.DirEntry[str]]:
-        """What is in it; nothing where it cannot be listed."""
-        if self._entries is None:
-            try:
-                self._entries = self._scan()
-            except OSError:
-                self._entries = []
-        return self._entries
-
-    def keep_directories(self) -> None:
-        """Forget what is no directory, so that directories still to be visited hold little."""
-        if self._entries is not None:
-            self._entries = [e for e in self._entries if e.is_dir(follow_symlinks=False)]
-
-    def _scan(self) -> list[os.DirEntry[str]]:
-        if self._descent is not None:
-            return self._descent.scan(self.path[self._start : -1])
-        return scan(self._root.open(self.path or ".", LISTING))
+        self.exists = descent is not None
+        """it was seen in a list of entries, so needs no more lookup"""
+        self.entries: list[os.DirEntry[str]] | None = None
+        """what is in it, once it was listed; without what no later part can use"""
 
 
 class _Selector(ABC):
@@ -112,10 +97,10 @@ class _Pattern:
                 rest = rest[1:]
             if self._recurse_symlinks:
                 return self._following(rest)
-            return _RealTree(self.root, self.selector(rest)) if rest else _WholeTree(self.root)
+            return _RealTree(self, self.selector(rest)) if rest else _WholeTree(self)
         if part in _SPECIAL or (self._literal_by_lookup and not is_magic(part)):
             return _Named(self.root, part, bool(rest), self.selector(rest))
-        return _Wildcard(self, part, self.selector(rest) if rest else None)
+        return _Directories(self, part, self.selector(rest)) if rest else _Names(self, part)
 
     def _following(self, rest: list[str]) -> _Selector:
         """Through links the parts after ``**`` are matched against paths, up to a special one."""
@@ -124,11 +109,36 @@ class _Pattern:
         then = self.selector(rest[special:]) if rest[special:] else None
         return _FollowedTree(self, joined, then)
 
-    def is_directory(self, entry: os.DirEntry[str], path: str) -> bool:
-        """Whether an entry is a directory, or a link to one."""
-        if entry.is_symlink():
-            return is_directory(self.root, path)
-        return entry.is_dir(follow_symlinks=False)
+    def list(self, directory: _Directory) -> list[os.DirEntry[str]]:
+        """What is in a directory, listed once; nothing where it cannot be listed."""
+        entries = directory.entries
+        if entries is None:
+            try:
+                if directory.descent is not None:
+                    entries = directory.descent.scan(directory.path[directory.start : -1])
+                else:
+                    entries = scan(self.root.open(directory.path or ".", LISTING))
+            except OSError:
+                entries = []
+            directory.entries = entries
+        return entries
+
+    @contextmanager
+    def descending(self, directory: _Directory) -> Iterator[_Directory | None]:
+        """The directory held open, so that what is below it can be reached through no link.
+
+        None where it is none.
+        """
+        if directory.descent is not None:
+            yield directory
+            return
+        try:
+            top = self.root.open(directory.path or ".", os.O_PATH | os.O_DIRECTORY)
+        except OSError:
+            yield None
+            return
+        with Descent(self.root, top) as descent:
+            yield _Directory(directory.path, descent, len(directory.path))
 
 
 class _Exists(_Selector):
@@ -155,87 +165,96 @@ class _Named(_Selector):
     def select(self, directory: _Directory) -> Iterator[str]:
         if not self._name and directory.exists:
             return self._rest.select(directory)
-        return self._rest.select(_Directory(self._root, directory.path + self._name))
+        return self._rest.select(_Directory(directory.path + self._name))
 
 
-class _Wildcard(_Selector):
-    """A part with wildcards: matched against the entries of a directory."""
+class _Names(_Selector):
+    """A last part with wildcards: the entries of a directory that match."""
 
-    def __init__(self, pattern: _Pattern, part: str, rest: _Selector | None) -> None:
+    def __init__(self, pattern: _Pattern, part: str) -> None:
+        self._list = pattern.list
+        self._matches = None if part == "*" else compile_name(part, pattern.cased)
+
+    def select(self, directory: _Directory) -> Iterator[str]:
+        matches, prefix = self._matches, directory.path
+        if matches is None:
+            return iter([prefix + entry.name for entry in self._list(directory)])
+        return iter(
+            [prefix + name for entry in self._list(directory) if matches(name := entry.name)]
+        )
+
+
+class _Directories(_Selector):
+    """A part with wildcards before others: the directories that match, and links to directories."""
+
+    def __init__(self, pattern: _Pattern, part: str, rest: _Selector) -> None:
         self._pattern = pattern
         self._matches = compile_name(part, pattern.cased)
         self._rest = rest
 
     def select(self, directory: _Directory) -> Iterator[str]:
-        matches, prefix, rest = self._matches, directory.path, self._rest
-        if rest is None:
-            return (prefix + e.name for e in directory.entries() if matches(e.name))
-        return self._select_below(directory, rest)
-
-    def _select_below(self, directory: _Directory, rest: _Selector) -> Iterator[str]:
-        for entry in directory.entries():
-            if self._matches(entry.name):
-                path = directory.path + entry.name
-                if self._pattern.is_directory(entry, path):
-                    found = _Directory(self._pattern.root, path + "/")
-                    found.exists = True
-                    yield from rest.select(found)
+        with self._pattern.descending(directory) as held:
+            if held is None:
+                return
+            for entry in self._pattern.list(held):
+                name = entry.name
+                if self._matches(name):
+                    path = f"{held.path}{name}/"
+                    if entry.is_dir(follow_symlinks=False):
+                        yield from self._rest.select(_Directory(path, held.descent, held.start))
+                    elif entry.is_symlink() and is_directory(self._pattern.root, path):
+                        linked = _Directory(path)
+                        linked.exists = True
+                        yield from self._rest.select(linked)
 
 
 class _RealTree(_Selector):
-    """``**`` with parts after it, not through links: each directory of the tree is a start for
-    them.
-    """
+    """``**`` with parts after it, not through links: each directory of the tree starts them."""
 
-    def __init__(self, root: Root, rest: _Selector) -> None:
-        self._root = root
+    def __init__(self, pattern: _Pattern, rest: _Selector) -> None:
+        self._pattern = pattern
         self._rest = rest
 
     def select(self, directory: _Directory) -> Iterator[str]:
-        top = _open_tree(self._root, directory.path)
-        if top is None:
-            return
-        with Descent(self._root, top) as descent:
-            start = len(directory.path)
-            visited = _Directory(self._root, directory.path, descent, start)
-            yield from self._rest.select(visited)
-            todo = [visited]
+        with self._pattern.descending(directory) as held:
+            if held is None:
+                return
+            yield from self._rest.select(held)
+            todo = [held]
             while todo:
                 visited = todo.pop()
-                for entry in visited.entries():
+                for entry in self._pattern.list(visited):
                     if entry.is_dir(follow_symlinks=False):
                         path = f"{visited.path}{entry.name}/"
-                        found = _Directory(self._root, path, descent, start)
+                        found = _Directory(path, held.descent, held.start)
                         yield from self._rest.select(found)
-                        found.keep_directories()
+                        if found.entries is not None:
+                            # It may wait long, so let it hold little.
+                            found.entries = [
+                                e for e in found.entries if e.is_dir(follow_symlinks=False)
+                            ]
                         todo.append(found)
 
 
 class _WholeTree(_Selector):
     """``**`` at the end of a pattern, not through links: the start and all that is in it."""
 
-    def __init__(self, root: Root) -> None:
-        self._root = root
+    def __init__(self, pattern: _Pattern) -> None:
+        self._pattern = pattern
 
     def select(self, directory: _Directory) -> Iterator[str]:
-        top = _open_tree(self._root, directory.path)
-        if top is None:
-            return
-        yield directory.path
-        with Descent(self._root, top) as descent:
-            start = len(directory.path)
-            todo = [directory.path]
+        with self._pattern.descending(directory) as held:
+            if held is None:
+                return
+            yield held.path
+            todo = [held]
             while todo:
-                prefix = todo.pop()
-                try:
-                    entries = descent.scan(prefix[start:-1])
-                except OSError:
-                    continue
-                for entry in entries:
-                    path = prefix + entry.name
+                visited = todo.pop()
+                for entry in self._pattern.list(visited):
+                    path = visited.path + entry.name
                     yield path
                     if entry.is_dir(follow_symlinks=False):
-                        todo.append(path + "/")
+                        todo.append(_Directory(path + "/", held.descent, held.start))
 
 
 class _FollowedTree(_Selector):
@@ -253,10 +272,12 @@ class _FollowedTree(_Selector):
         todo = [directory]
         while todo:
             visited = todo.pop()
-            for entry in visited.entries():
+            for entry in self._pattern.list(visited):
                 path = visited.path + entry.name
-                is_dir = self._pattern.is_directory(entry, path)
-                found = _Directory(self._pattern.root, path + "/")
+                is_dir = entry.is_dir(follow_symlinks=False) or (
+                    entry.is_symlink() and is_directory(self._pattern.root, path)
+                )
+                found = _Directory(path + "/")
                 found.exists = True
                 if self._matches(path[start:]) is not None:
                     if self._rest is None:
@@ -265,11 +286,3 @@ class _FollowedTree(_Selector):
                         yield from self._rest.select(found)
                 if is_dir:
                     todo.append(found)
-
-
-def _open_tree(root: Root, path: str) -> int | None:
-    """The directory at ``path`` held open; None where it is none."""
-    try:
-        return root.open(path or ".", os.O_PATH | os.O_DIRECTORY)
-    except OSError:
-        return None

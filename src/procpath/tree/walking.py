@@ -28,19 +28,23 @@ class Listed(NamedTuple):
     filenames: list[str]
 
 
-class _Lister:
+class _FollowingLister:
     """Lists the directories of a walk that follows links: each from the root, by its path."""
 
     def __init__(self, root: Root) -> None:
         self._root = root
 
-    def scan(self, path: str) -> list[os.DirEntry[str]]:
-        return scan(self._root.open(path, LISTING))
-
-    def is_directory(self, entry: os.DirEntry[str], path: str) -> bool:
-        if entry.is_symlink():
-            return is_directory(self._root, path)
-        return entry.is_dir(follow_symlinks=False)
+    def list(self, path: str, prefix: str) -> Listed:
+        listed = Listed(path, [], [])
+        for entry in scan(self._root.open(path, LISTING)):
+            name = entry.name
+            if entry.is_dir(follow_symlinks=False) or (
+                entry.is_symlink() and is_directory(self._root, prefix + name)
+            ):
+                listed.dirnames.append(name)
+            else:
+                listed.filenames.append(name)
+        return listed
 
 
 class _RealLister:
@@ -48,23 +52,27 @@ class _RealLister:
 
     def __init__(self, descent: Descent, top: str) -> None:
         self._descent = descent
-        self._top = top
-        self._prefix = len(below(top, ""))
+        self._start = len(below(top, ""))
 
-    def scan(self, path: str) -> list[os.DirEntry[str]]:
+    def list(self, path: str, prefix: str) -> Listed:
         try:
-            return self._descent.scan("" if path == self._top else path[self._prefix :])
+            entries = self._descent.scan(path[self._start :])
         except OSError as error:
             error.filename = path
             raise
-
-    def is_directory(self, entry: os.DirEntry[str], path: str) -> bool:
-        return entry.is_dir(follow_symlinks=False)
+        dirnames: list[str] = []
+        filenames: list[str] = []
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                dirnames.append(entry.name)
+            else:
+                filenames.append(entry.name)
+        return Listed(path, dirnames, filenames)
 
 
 def walk_following(root: Root, top: str, top_down: bool, on_error: OnError) -> Iterator[Listed]:
     """Walk the tree at the in-root path ``top``, and through the links in it."""
-    return _walk(_Lister(root), top, top_down, on_error)
+    return _walk(_FollowingLister(root), top, top_down, on_error)
 
 
 def walk_real(root: Root, top: str, top_down: bool, on_error: OnError) -> Iterator[Listed]:
@@ -80,7 +88,7 @@ def walk_real(root: Root, top: str, top_down: bool, on_error: OnError) -> Iterat
 
 
 def _walk(
-    lister: _Lister | _RealLister, top: str, top_down: bool, on_error: OnError
+    lister: _FollowingLister | _RealLister, top: str, top_down: bool, on_error: OnError
 ) -> Iterator[Listed]:
     """os.walk's order: depth first, without recursion; what was listed waits for what is below
     it.
@@ -91,17 +99,13 @@ def _walk(
         if isinstance(path, Listed):
             yield path
             continue
+        prefix = below(path, "")
         try:
-            entries = lister.scan(path)
+            listed = lister.list(path, prefix)
         except OSError as error:
             if on_error is not None:
                 on_error(error)
             continue
-        listed = Listed(path, [], [])
-        prefix = below(path, "")
-        for entry in entries:
-            is_dir = lister.is_directory(entry, prefix + entry.name)
-            (listed.dirnames if is_dir else listed.filenames).append(entry.name)
         if top_down:
             # The caller may change the list before going on.
             yield listed
