@@ -25,6 +25,7 @@ DIRECTORY_FLAGS: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLL
 """``O_PATH``: a descriptor that cannot be read has no read position that threads would share."""
 LINK_FLAGS: Final = os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW
 
+_LINK_ON_THE_WAY: Final = "a link of procfs stands on the way, and is not followed"
 _ALWAYS: Final = os.O_CLOEXEC | os.O_NOFOLLOW
 _RESOLVE: Final = linux.RESOLVE_NO_XDEV | linux.RESOLVE_NO_SYMLINKS | linux.RESOLVE_BENEATH
 
@@ -223,6 +224,10 @@ class Lookup:
             raise OSError(errno.EINVAL, "is not a link", where)
         if kind is checks.FILE and stat.S_ISDIR(st.st_mode):
             raise os_error(errno.EISDIR, where)
+        if kind is checks.DIRECTORY and stat.S_ISLNK(st.st_mode):
+            raise MagicLinkError(where, _LINK_ON_THE_WAY)
+        if kind is checks.DIRECTORY and stat.S_ISREG(st.st_mode):
+            raise os_error(errno.ENOTDIR, where)
         checks.is_of_kind(kind, st, where)
         checks.has_usual_mode(kind, st, where)
         checks.has_usual_link_count(kind, st, where)
@@ -306,7 +311,7 @@ class Lookup:
                 where,
             )
         if number == errno.ELOOP:
-            return MagicLinkError(where, "a link of procfs stands on the way, and is not followed")
+            return MagicLinkError(where, _LINK_ON_THE_WAY)
         return os_error(number, where)
 
     def _overmounted(self, dirfd: int, name: str) -> str:

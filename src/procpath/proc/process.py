@@ -19,7 +19,7 @@ from typing_extensions import Buffer
 
 from procpath.errors import MagicLinkError, ProcessGoneError, UnverifiedProcError
 from procpath.proc import checks
-from procpath.proc.lookup import DIRECTORY_FLAGS, Held, Lookup, components
+from procpath.proc.lookup import LINK_FLAGS, Held, Lookup, components
 
 __all__ = ["IdMapping", "ProcessDir", "buffered_reader", "open_file", "raw_file", "read_all"]
 
@@ -246,7 +246,7 @@ class ProcessDir:
     def _open_directory(self, parts: list[str]) -> int:
         name = "/".join(parts)
         return self._lookup.open(
-            self._held.fileno(), name, DIRECTORY_FLAGS, checks.DIRECTORY, self._path(name)
+            self._held.fileno(), name, LINK_FLAGS, checks.DIRECTORY, self._path(name)
         )
 
     def _read(self, name: str) -> bytes:
@@ -284,11 +284,11 @@ class ProcessDir:
 
     def _explained(self, error: OSError, name: str, *, writing: bool = False) -> OSError:
         """``error`` in words that say what to do, or what it means that it came from here."""
+        if isinstance(error, UnverifiedProcError | MagicLinkError):
+            return error
         if self._is_reaped():
             return ProcessGoneError(self._pid, self._where)
         path = self._path(name)
-        if isinstance(error, UnverifiedProcError | MagicLinkError):
-            return error
         if error.errno in (errno.ENOENT, errno.ESRCH) and name != "stat":
             if not self.is_alive():
                 return ProcessGoneError(self._pid, path)

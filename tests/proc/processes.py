@@ -1,0 +1,36 @@
+"""Processes for tests to look at. Rests on fork(2)."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def living(prepare: Callable[[], object] = lambda: None) -> Iterator[int]:
+    """The PID of a child that has called ``prepare`` and now waits to be killed."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            prepare()
+            os.write(writer, b"x")
+            signal.pause()
+        finally:
+            os._exit(1)
+    try:
+        os.close(writer)
+        assert os.read(reader, 1) == b"x"
+        os.close(reader)
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def become_user(uid: int) -> None:
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)

@@ -1,0 +1,253 @@
+"""The real attacks on a procfs, in mount namespaces of their own: each is found, by each way of
+looking a name up, and none of them reaches a procfs that we have for ourselves.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from proc.attacks import (
+    ATTACKS,
+    WHOLE_PROC,
+    ask_fd,
+    ask_fdinfo,
+    ask_maps,
+    ask_number,
+    ask_status,
+    bind,
+    lying_file,
+    mount_over_link,
+    mount_tmpfs,
+)
+from proc.seccomp import NO_MOUNT_IDS, NO_OPENAT2, forbid
+from procpath import linux
+from procpath.errors import UnverifiedProcError
+from procpath.proc import VerifiedProc
+from support import private_mounts
+
+LOOKUPS = {"openat2": {}, "mount numbers": NO_OPENAT2, "listings": NO_MOUNT_IDS}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("lookup", LOOKUPS)
+def test_overmount_is_refused_on_the_mounted_procfs(attack: str, lookup: str) -> None:
+    def victim() -> None:
+        ATTACKS[attack].mount()
+        forbid(LOOKUPS[lookup])
+        with VerifiedProc(source="mounted") as proc:
+            ATTACKS[attack].ask(proc)
+
+    with pytest.raises(UnverifiedProcError) as raised:
+        private_mounts(victim)
+    assert raised.value.errno == errno.ENOTSUP
+    assert raised.value.strerror
+    assert str(raised.value.filename).startswith("/proc/")
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("source", ["auto", "open_tree"])
+def test_overmount_does_not_reach_a_procfs_of_our_own(attack: str, source: Any) -> None:
+    def victim() -> tuple[object, object, str]:
+        question = ATTACKS[attack]
+        with VerifiedProc(source=source) as untouched:
+            truth = question.ask(untouched)
+        question.mount()
+        with VerifiedProc(source=source) as proc:
+            return truth, question.ask(proc), proc.source
+
+    truth, answer, used = private_mounts(victim)
+    assert answer == truth
+    assert used == ("fsopen" if source == "auto" else source)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_each_attack_really_mounts_something_in_proc(
+    attack: str,
+) -> None:
+    """A check on the attacks themselves: each really mounts something in ``/proc``."""
+
+    def victim() -> tuple[list[str], list[str]]:
+        before = mounts_in_proc()
+        ATTACKS[attack].mount()
+        return before, mounts_in_proc()
+
+    before, after = private_mounts(victim)
+    assert len(after) == len(before) + 1
+
+
+def mounts_in_proc() -> list[str]:
+    # The private instance, for the attack may be on this very file.
+    with VerifiedProc(source="fsopen") as proc, proc.open("self/mountinfo") as mountinfo:
+        points = [line.split()[4] for line in mountinfo]
+    return [point for point in points if point.startswith("/proc/")]
+
+
+@pytest.mark.parametrize("attack", WHOLE_PROC)
+@pytest.mark.parametrize("source", ["mounted", "open_tree"])
+@pytest.mark.parametrize("statx", ["statx", "no statx"])
+def test_something_else_in_place_of_proc_is_refused(attack: str, source: Any, statx: str) -> None:
+    def victim() -> None:
+        WHOLE_PROC[attack]()
+        forbid({} if statx == "statx" else NO_MOUNT_IDS)
+        VerifiedProc(source=source)
+
+    with pytest.raises(UnverifiedProcError) as raised:
+        private_mounts(victim)
+    assert raised.value.filename == "/proc"
+
+
+@pytest.mark.parametrize("attack", WHOLE_PROC)
+def test_something_else_in_place_of_proc_does_not_matter_to_a_new_instance(attack: str) -> None:
+    def victim() -> bool:
+        WHOLE_PROC[attack]()
+        with VerifiedProc() as proc:
+            return ask_status(proc) == ask_number(proc) == os.getpid() and ask_maps(proc)
+
+    assert private_mounts(victim)
+
+
+def test_failing_check_is_not_fallen_back_from() -> None:
+    """A clone of what is not procfs fails its check, and ``auto`` says so at once."""
+
+    def victim() -> None:
+        mount_tmpfs("/proc")
+        forbid({"fsopen": errno.ENOSYS})
+        VerifiedProc()
+
+    with pytest.raises(UnverifiedProcError, match="superblock magic"):
+        private_mounts(victim)
+
+
+def without_proc() -> None:
+    linux.umount2(b"/proc", linux.MNT_DETACH)
+
+
+def test_no_proc_at_all_is_no_matter_to_a_new_instance() -> None:
+    def victim() -> tuple[bool, str]:
+        without_proc()
+        with VerifiedProc() as proc:
+            return ask_status(proc) == os.getpid(), ask_fd(proc)
+
+    assert private_mounts(victim) == (True, str(ask_fd.__globals__["__file__"]))
+
+
+@pytest.mark.parametrize("source", ["mounted", "open_tree"])
+def test_no_proc_at_all_is_refused_where_a_mount_is_needed(source: Any) -> None:
+    def victim() -> None:
+        without_proc()
+        VerifiedProc(source=source)
+
+    with pytest.raises(UnverifiedProcError, match="superblock magic"):
+        private_mounts(victim)
+
+
+def test_missing_directory_is_file_not_found(tmp_path: Any) -> None:
+    with pytest.raises(FileNotFoundError) as raised:
+        VerifiedProc(tmp_path / "none")
+    assert raised.value.filename == str(tmp_path / "none")
+
+
+def test_link_to_a_procfs_is_refused(tmp_path: Any) -> None:
+    (tmp_path / "proc").symlink_to("/proc")
+    with pytest.raises(NotADirectoryError):
+        VerifiedProc(tmp_path / "proc")
+
+
+@pytest.mark.parametrize("entry", ["fd", "fdinfo"])
+@pytest.mark.parametrize("lookup", LOOKUPS)
+def test_mount_over_one_descriptors_entry_is_refused(entry: str, lookup: str) -> None:
+    """By us or by the kernel, which lets nothing be mounted there since Linux 6.12."""
+
+    def victim() -> str:
+        keep = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            mount_over_link(lying_file(), f"/proc/{os.getpid()}/{entry}/{keep}")
+        except FileNotFoundError:
+            return "refused by the kernel"
+        forbid(LOOKUPS[lookup])
+        proc = VerifiedProc(source="mounted")
+        with pytest.raises(UnverifiedProcError):
+            proc.self_fd().readlink(keep) if entry == "fd" else proc.self_fdinfo(keep)
+        if entry == "fd":
+            with pytest.raises(UnverifiedProcError):
+                proc.self_fd().reopen(keep, os.O_RDONLY)
+        return "refused by us"
+
+    release = tuple(map(int, os.uname().release.split(".")[:2]))
+    expected = "refused by the kernel" if release >= (6, 12) else "refused by us"
+    assert private_mounts(victim) == expected
+
+
+def test_mounts_that_came_after_a_directory_was_held_do_not_cover_it() -> None:
+    """What is held is the directory that was verified, whatever is mounted over it later."""
+
+    def victim() -> tuple[object, ...]:
+        proc = VerifiedProc(source="mounted")
+        before = ask_status(proc), ask_fd(proc), ask_fdinfo(proc)
+        mount_tmpfs(f"/proc/{os.getpid()}/fd")
+        mount_tmpfs(f"/proc/{os.getpid()}/fdinfo")
+        mount_tmpfs(f"/proc/{os.getpid()}")
+        mount_tmpfs("/proc")
+        return before, (ask_status(proc), ask_fd(proc), ask_fdinfo(proc))
+
+    before, after = private_mounts(victim)
+    assert after == before
+
+
+def test_overmounted_directory_on_the_way_is_named() -> None:
+    def victim() -> None:
+        bind("/proc/sys", "/proc/sys")
+        VerifiedProc(source="mounted").open("sys/fs/protected_symlinks")
+
+    with pytest.raises(UnverifiedProcError, match="mounted over 'sys'") as raised:
+        private_mounts(victim)
+    assert raised.value.filename == "/proc/sys/fs/protected_symlinks"
+
+
+def test_overmount_of_one_entry_leaves_the_others_readable() -> None:
+    """Masked and read-only entries are what every container has: only they are refused."""
+
+    def victim() -> tuple[str, bool]:
+        bind("/proc/sys", "/proc/sys")
+        bind("/dev/null", "/proc/cmdline")
+        bind(lying_file(), "/proc/uptime")
+        proc = VerifiedProc(source="mounted")
+        with proc.open("version") as version:
+            return version.read(5), ask_status(proc) == os.getpid()
+
+    assert private_mounts(victim) == ("Linux", True)
+
+
+def test_procfs_in_another_place_is_used_where_it_is() -> None:
+    def victim() -> list[tuple[str, bool]]:
+        place = tempfile.mkdtemp()
+        bind("/proc", place)
+        mount_tmpfs("/proc")
+        found = []
+        for source in ("auto", "open_tree", "mounted"):
+            with VerifiedProc(place, source=source) as proc:
+                found.append((proc.source, ask_status(proc) == os.getpid()))
+        return found
+
+    assert private_mounts(victim) == [("open_tree", True), ("open_tree", True), ("mounted", True)]
+
+
+@pytest.mark.parametrize("calls", LOOKUPS.values(), ids=LOOKUPS)
+def test_every_question_has_its_answer_where_nothing_is_mounted(calls: Mapping[str, int]) -> None:
+    """No check refuses what is real, on any of the ways down."""
+
+    def reader() -> tuple[list[object], list[object]]:
+        with VerifiedProc(source="fsopen") as own:
+            truth = [attack.ask(own) for attack in ATTACKS.values()]
+        forbid(calls)
+        with VerifiedProc(source="mounted") as proc:
+            return truth, [attack.ask(proc) for attack in ATTACKS.values()]
+
+    truth, answers = private_mounts(reader)
+    assert answers == truth
