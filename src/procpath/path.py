@@ -16,7 +16,7 @@ import socket
 import stat
 import warnings
 from collections.abc import Callable, Iterator
-from errno import EINVAL, EISDIR
+from errno import EBUSY, EINVAL, EISDIR, ENOTEMPTY, EOPNOTSUPP
 from functools import partial
 from typing import (
     IO,
@@ -34,12 +34,15 @@ from typing import (
     overload,
 )
 
+from typing_extensions import Buffer
+
 from procpath import linux, unix_sockets
 from procpath.accounts import Accounts
 from procpath.errors import EscapeError, UnsupportedOperation, UnverifiedProcError, os_error
 from procpath.info import EntryInfo, PathInfo, mode_of, mode_of_last
 from procpath.lexical import LexicalPath, Segment
 from procpath.pin import PinnedPath
+from procpath.proc import VerifiedProc
 from procpath.resolve.lenient import locate_leniently
 from procpath.resolve.trace import Trace, trace
 from procpath.root import OptionArguments, Root
@@ -59,7 +62,7 @@ _close = os.close
 _DirEntry = os.DirEntry
 _WRITE_ANEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
-_DECODED_AT_ONCE = frozenset(("utf-8", "UTF-8", "utf8", "ascii", "latin-1", "iso-8859-1"))
+_CODED_AT_ONCE = frozenset(("utf-8", "UTF-8", "utf8", "ascii", "latin-1", "iso-8859-1"))
 """Encodings without a byte order mark or a state, for which a decoder of the whole is the
 file's.
 """
@@ -415,7 +418,7 @@ class RootedPath(LexicalPath, from_segments=True):
     ) -> str:
         """The whole file as text; ``newline`` as for the built-in ``open()``."""
         encoding = _codec(io.text_encoding(encoding))
-        if encoding not in _DECODED_AT_ONCE or newline not in (None, "", "\n"):
+        if encoding not in _CODED_AT_ONCE or newline not in (None, "", "\n"):
             with self.open("r", encoding=encoding, errors=errors, newline=newline) as file:
                 return file.read()
         text = self.read_bytes().decode(encoding, errors or "strict")
@@ -477,6 +480,236 @@ class RootedPath(LexicalPath, from_segments=True):
         walk = walk_following if follow_symlinks else walk_real
         for path, dirnames, filenames in walk(self._root, str(self), top_down, on_error):
             yield self._normalized(path), dirnames, filenames
+
+    # Writing
+
+    def write_bytes(self, data: Buffer) -> int:
+        """Write ``data`` as the whole file, made if need be. Returns how many bytes."""
+        view = memoryview(data)
+        return self._write(view if view.format == "B" and view.ndim == 1 else view.cast("B"))
+
+    def write_text(
+        self,
+        data: str,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> int:
+        """Write ``data`` as the whole file, made if need be. Returns how many characters."""
+        encoding = _codec(io.text_encoding(encoding))
+        if not isinstance(data, str):
+            raise TypeError(f"data must be str, not {type(data).__name__}")
+        if encoding not in _CODED_AT_ONCE or newline not in (None, "", "\n"):
+            with self.open("w", encoding=encoding, errors=errors, newline=newline) as file:
+                return file.write(data)
+        self._write(memoryview(data.encode(encoding, errors or "strict")))
+        return len(data)
+
+    def _write(self, view: memoryview) -> int:
+        fd = self._root.open_raw(self._raw, _WRITE_ANEW, 0o666)
+        try:
+            rest = view
+            while rest:
+                rest = rest[os.write(fd, rest) :]
+        except OSError as error:
+            error.filename = str(self)
+            raise
+        finally:
+            _close(fd)
+        return len(view)
+
+    def touch(self, mode: int = 0o666, exist_ok: bool = True) -> None:
+        """Create the file with ``mode`` (and the umask), or set its times to now."""
+        if exist_ok:
+            try:
+                self.utime()
+                return
+            except UnverifiedProcError:
+                raise
+            except OSError:
+                # Whatever stands in the way, creating it tells better.
+                pass
+        flags = os.O_CREAT | os.O_WRONLY | (0 if exist_ok else os.O_EXCL)
+        _close(self._root.open_raw(self._raw, flags, mode))
+
+    def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
+        """Create a directory with ``mode`` (and the umask), and those above it with ``parents``."""
+        try:
+            self._mkdir(mode)
+        except FileNotFoundError:
+            if not parents or self.parent == self:
+                raise
+            self._make_parents()
+            self.mkdir(mode, exist_ok=exist_ok)
+        except OSError:
+            # The system may have a more pressing objection than EEXIST.
+            if not exist_ok or not self.is_dir():
+                raise
+
+    def _make_parents(self) -> None:
+        missing = []
+        for above in self.parents:
+            try:
+                above.mkdir(exist_ok=True)
+                break
+            except FileNotFoundError:
+                missing.append(above)
+        for above in reversed(missing):
+            above.mkdir(exist_ok=True)
+
+    def _mkdir(self, mode: int) -> None:
+        self._in_parent(lambda dirfd, name: os.mkdir(name, mode, dir_fd=dirfd))
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Remove a file or a link."""
+        try:
+            self._in_parent(lambda dirfd, name: os.unlink(name, dir_fd=dirfd))
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+
+    def rmdir(self) -> None:
+        """Remove an empty directory."""
+        # The held parent and one name cannot tell how the path ended (unlink(2), rmdir(2)).
+        if self.name in ("", "..") and (self.root or self.parts):
+            raise os_error(EBUSY if not self.name else ENOTEMPTY, str(self))
+        self._in_parent(lambda dirfd, name: os.rmdir(name, dir_fd=dirfd))
+
+    def symlink_to(self, target: Segment | pathlib.Path, target_is_directory: bool = False) -> None:
+        """Make this path a link that says ``target``, stored as given and not looked at."""
+        text = str(target) if isinstance(target, LexicalPath) else os.fspath(target)
+        self._in_parent(lambda dirfd, name: os.symlink(text, name, dir_fd=dirfd))
+
+    def hardlink_to(self, target: Segment) -> None:
+        """Make this path another name of the file ``target``; of a link, if it is one."""
+
+        def link(source: int, old: bytes, dirfd: int, new: bytes) -> None:
+            os.link(old, new, src_dir_fd=source, dst_dir_fd=dirfd, follow_symlinks=False)
+
+        self._same_root(target)._in_parents(self, link)
+
+    def rename(self, target: Segment, *, replace: bool = True) -> Self:
+        """Rename to ``target``, of the same root, and return it.
+
+        A file or an empty directory of that name is replaced, or with ``replace=False``
+        ``FileExistsError`` (renameat2(2), ``RENAME_NOREPLACE``).
+        """
+        new = self._same_root(target)
+        if replace:
+            self._in_parents(new, _rename)
+        else:
+            self._in_parents(new, _rename_noreplace)
+        return new
+
+    def replace(self, target: Segment) -> Self:
+        """:meth:`rename`, replacing what has that name."""
+        return self.rename(target)
+
+    def exchange(self, other: Segment) -> None:
+        """Swap the two files of any kind in one step (renameat2(2), ``RENAME_EXCHANGE``)."""
+        self._in_parents(self._same_root(other), _exchange)
+
+    def chmod(self, mode: int, *, follow_symlinks: bool = True) -> None:
+        """Set the permissions. Linux keeps none for a link: ``EOPNOTSUPP``."""
+
+        def change(name: str, dirfd: int) -> None:
+            os.chmod(name, mode, dir_fd=dirfd)
+
+        self._change(follow_symlinks, change, None)
+
+    def lchmod(self, mode: int) -> None:
+        """:meth:`chmod` that follows no link."""
+        self.chmod(mode, follow_symlinks=False)
+
+    def chown(self, uid: int = -1, gid: int = -1, *, follow_symlinks: bool = True) -> None:
+        """Set the owner and group, by our own numbers as :meth:`stat` shows them; -1 leaves one."""
+
+        def change(name: str, dirfd: int) -> None:
+            os.chown(name, uid, gid, dir_fd=dirfd)
+
+        def change_link(dirfd: int, name: bytes) -> None:
+            os.chown(name, uid, gid, dir_fd=dirfd, follow_symlinks=False)
+
+        self._change(follow_symlinks, change, change_link)
+
+    def utime(
+        self,
+        times: tuple[float, float] | None = None,
+        *,
+        ns: tuple[int, int] | None = None,
+        follow_symlinks: bool = True,
+    ) -> None:
+        """Set the times of access and modification, in seconds or nanoseconds, or to now."""
+        if times is not None and ns is not None:
+            raise ValueError("utime: you may specify either 'times' or 'ns' but not both")
+        when: dict[str, Any] = {"times": times} if ns is None else {"ns": ns}
+
+        def change(name: str, dirfd: int) -> None:
+            os.utime(name, **when, dir_fd=dirfd)
+
+        def change_link(dirfd: int, name: bytes) -> None:
+            os.utime(name, **when, dir_fd=dirfd, follow_symlinks=False)
+
+        self._change(follow_symlinks, change, change_link)
+
+    def _change(
+        self,
+        follow_symlinks: bool,
+        change: Callable[[str, int], None],
+        change_link: Callable[[int, bytes], None] | None,
+    ) -> None:
+        """``change`` the file through the magic link of its descriptor, or the link by its name."""
+        root = self._root
+        fd = root.find(self._raw) if follow_symlinks else root.find_last(self._raw)
+        try:
+            if follow_symlinks or not stat.S_ISLNK(_fstat(fd).st_mode):
+                self_fd = VerifiedProc.default().self_fd()
+                change(self_fd.entry(fd), self_fd.fileno())
+            elif change_link is None:
+                raise os_error(EOPNOTSUPP)
+            else:
+                self._in_parent(change_link)
+        except UnverifiedProcError:
+            raise
+        except OSError as error:
+            error.filename = str(self)
+            raise
+        finally:
+            _close(fd)
+
+    def _in_parent(self, act: Callable[[int, bytes], None]) -> None:
+        """``act`` on the held parent and the last component, which is not followed."""
+        dirfd, name, _ = self._root.resolver.open_parent(self._raw)
+        try:
+            act(dirfd, name)
+        except OSError as error:
+            error.filename = str(self)
+            raise
+        finally:
+            _close(dirfd)
+
+    def _in_parents(self, other: Self, act: Callable[[int, bytes, int, bytes], None]) -> None:
+        """``act`` on the held parents and last components of this path and of ``other``."""
+
+        def act_on_this(dirfd: int, name: bytes) -> None:
+            def act_on_other(other_dirfd: int, other_name: bytes) -> None:
+                act(dirfd, name, other_dirfd, other_name)
+
+            other._in_parent(act_on_other)
+
+        try:
+            self._in_parent(act_on_this)
+        except OSError as error:
+            error.filename, error.filename2 = str(self), str(other)
+            raise
+
+    def _same_root(self, other: Segment) -> Self:
+        """``other`` as a path of this root; a host path of pathlib cannot be one."""
+        if isinstance(other, pathlib.Path):
+            raise TypeError(f"{other!r} is a host path; use copy() or move() to go between the two")
+        if isinstance(other, type(self)) and other._root == self._root:
+            return other
+        return self.with_segments(other)
 
     # For other programs
 
@@ -546,6 +779,18 @@ def _pattern_text(pattern: Segment) -> str:
 
 def _codec(encoding: str) -> str:
     return locale.getencoding() if encoding == "locale" else encoding
+
+
+def _rename(dirfd: int, name: bytes, other_dirfd: int, other_name: bytes) -> None:
+    os.rename(name, other_name, src_dir_fd=dirfd, dst_dir_fd=other_dirfd)
+
+
+def _rename_noreplace(dirfd: int, name: bytes, other_dirfd: int, other_name: bytes) -> None:
+    linux.renameat2(dirfd, name, other_dirfd, other_name, linux.RENAME_NOREPLACE)
+
+
+def _exchange(dirfd: int, name: bytes, other_dirfd: int, other_name: bytes) -> None:
+    linux.renameat2(dirfd, name, other_dirfd, other_name, linux.RENAME_EXCHANGE)
 
 
 def _read_whole(fd: int, size: int) -> bytes:
