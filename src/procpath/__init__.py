@@ -23,6 +23,7 @@ from procpath.errors import (
 from procpath.path import RootedPath
 from procpath.pin import PinnedPath
 from procpath.proc import ProcessDir, VerifiedProc
+from procpath.protocols import register
 from procpath.resolve.trace import Step, Trace
 from procpath.root import Root
 
@@ -42,3 +43,6 @@ __all__ = [
     "UnverifiedProcError",
     "VerifiedProc",
 ]
+
+register()
+del register

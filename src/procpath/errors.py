@@ -108,5 +108,6 @@ class ClosedRootError(ValueError):
 
 def os_error(number: int, path: str | bytes | None = None) -> OSError:
     """The ``OSError`` (of the right subclass) for ``number``, with ``path`` as its filename."""
-    filename = os.fsdecode(path) if path is not None else None
-    return OSError(number, os.strerror(number), filename)
+    if path is None:
+        return OSError(number, os.strerror(number))
+    return OSError(number, os.strerror(number), os.fsdecode(path))

@@ -16,8 +16,9 @@ import socket
 import stat
 import warnings
 from collections.abc import Callable, Iterator
-from errno import EBUSY, EINVAL, EISDIR, ENOTEMPTY, EOPNOTSUPP
+from errno import EBUSY, EINVAL, EISDIR, ENOTEMPTY, EOPNOTSUPP, ESTALE
 from functools import partial
+from types import new_class
 from typing import (
     IO,
     Any,
@@ -33,6 +34,7 @@ from typing import (
     cast,
     overload,
 )
+from weakref import WeakValueDictionary
 
 from typing_extensions import Buffer
 
@@ -118,11 +120,10 @@ class RootedPath(LexicalPath, from_segments=True):
 
         Its relative paths stay relative, and count from ``/``. It can be subclassed.
         """
-        bases = (BoundPath,) if cls is RootedPath else (BoundPath, cls)
-        namespace = {"__slots__": (), "_bound_root": _as_root(root), "__doc__": cls.__doc__}
-        return cast("type[BoundPath]", type(cls.__name__, bases, namespace, from_segments=True))
+        return _bound_class(cls, _as_root(root))
 
     def __reduce__(self) -> tuple[object, ...]:
+        """A path travels as its root, which see, and its text."""
         return _unpickled, (type(self), self._root, str(self))
 
     # Asking
@@ -481,6 +482,24 @@ class RootedPath(LexicalPath, from_segments=True):
         for path, dirnames, filenames in walk(self._root, str(self), top_down, on_error):
             yield self._normalized(path), dirnames, filenames
 
+    # What pathlib.types (Python 3.14, 3.15) and pathlib_abc ask of a path
+
+    def __vfspath__(self) -> str:
+        """The path within its file system, which is not the host's."""
+        return str(self)
+
+    def __open_reader__(self) -> BinaryIO:
+        return self.open("rb")
+
+    def __open_writer__(self, mode: Literal["a", "w", "x"]) -> BinaryIO:
+        return cast(BinaryIO, self.open(f"{mode}b"))
+
+    def __open_rb__(self, buffering: int = -1) -> BinaryIO:
+        return self.open("rb", buffering)
+
+    def __open_wb__(self, buffering: int = -1) -> BinaryIO:
+        return self.open("wb", buffering)
+
     # Writing
 
     def write_bytes(self, data: Buffer) -> int:
@@ -742,12 +761,20 @@ class BoundPath(RootedPath, from_segments=True):
     __slots__ = ()
 
     _bound_root: ClassVar[Root]
+    _bound_class: ClassVar[type[RootedPath]]
+    """the class that :meth:`RootedPath.bind` was called on"""
 
     def __init__(self, *segments: Segment) -> None:
         LexicalPath.__init__(self, self._bound_root, *segments)
 
     def _construct(self, segments: tuple[Segment, ...]) -> Self:
         return type(self)(*segments)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        if "_bound_root" in type(self).__dict__:
+            # The class was made by bind(), so there is no name to import it by.
+            return _unpickled_bound, (self._bound_class, self._root, str(self))
+        return super().__reduce__()
 
 
 def _as_root(root: int | str | os.PathLike[str] | Root) -> Root:
@@ -763,8 +790,42 @@ def _as_root(root: int | str | os.PathLike[str] | Root) -> Root:
     )
 
 
+_bound_classes: WeakValueDictionary[tuple[type[RootedPath], int], type[BoundPath]] = (
+    WeakValueDictionary()
+)
+"""By class and ``id()`` of the root, which lives as long as the class that is bound to it."""
+
+
+def _bound_class(cls: type[RootedPath], root: Root) -> type[BoundPath]:
+    bound = _bound_classes.get((cls, id(root)))
+    if bound is None:
+        bases = (BoundPath,) if cls is RootedPath else (BoundPath, cls)
+        namespace = {
+            "__slots__": (),
+            "__doc__": cls.__doc__,
+            "__module__": cls.__module__,
+            "_bound_root": root,
+            "_bound_class": cls,
+        }
+        made = new_class(
+            cls.__name__, bases, {"from_segments": True}, lambda ns: ns.update(namespace)
+        )
+        bound = _bound_classes.setdefault((cls, id(root)), cast("type[BoundPath]", made))
+    return bound
+
+
+def _unpickled_bound(cls: type[RootedPath], root: Root, text: str) -> BoundPath:
+    return _bound_class(cls, root)(text)
+
+
 def _unpickled(cls: type[RootedPath], root: Root, text: str) -> RootedPath:
-    return cls(text) if issubclass(cls, BoundPath) else cls(root).with_segments(text)
+    if not issubclass(cls, BoundPath):
+        return cls(root).with_segments(text)
+    path = cls(text)
+    if path.root_handle != root:
+        reason = f"{cls.__name__} is bound to another directory here"
+        raise OSError(ESTALE, reason, root.origin)
+    return path
 
 
 def _known_home(home: str | None) -> str:
