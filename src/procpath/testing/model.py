@@ -69,14 +69,16 @@ class Rules:
 
     ``on_escape``, ``symlinks`` and ``cross_mounts`` are the options of
     :class:`procpath.Root`. ``path_max`` is the limit of a path in bytes, the final NUL
-    included; None for none (the walker has none). ``protected_symlinks``,
-    ``protected_regular`` and ``protected_fifos`` are the sysctls of proc_sys_fs(5).
+    included; None for none (the walker has none). ``max_links`` links are followed at
+    most. ``protected_symlinks``, ``protected_regular`` and ``protected_fifos`` are the
+    sysctls of proc_sys_fs(5).
     """
 
     on_escape: Literal["clamp", "raise"] = "clamp"
     symlinks: bool = True
     cross_mounts: bool = True
     path_max: int | None = PATH_MAX
+    max_links: int = MAX_LINKS
     protected_symlinks: int = 1
     protected_regular: int = 0
     protected_fifos: int = 0
@@ -166,7 +168,7 @@ def walk(
 
         # A symlink to follow.
         links += 1
-        if links > MAX_LINKS:
+        if links > rules.max_links:
             raise os_error(ELOOP, path)
         if last and is_protected(node, at, caller, rules):
             raise os_error(EACCES, path)

@@ -1,0 +1,91 @@
+"""One laboratory and one count for the session; the sysctls that resolution depends on."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from differential.comparison import Comparison, Tally
+from differential.laboratory import Laboratory
+from procpath.testing.model import Rules
+
+_TALLIES = pytest.StashKey[dict[str, Tally]]()
+_SYSCTLS = ("protected_symlinks", "protected_regular", "protected_fifos")
+
+
+@pytest.fixture(scope="session")
+def laboratory() -> Iterator[Laboratory]:
+    """The process in which trees are real."""
+    with Laboratory() as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=[(0, 0, 0), (1, 2, 2)], ids=["unprotected", "protected"])
+def rules(request: pytest.FixtureRequest) -> Iterator[Rules]:
+    """The machine's ``fs.protected_*``, each way for the length of a module.
+
+    They belong to the machine and not to a namespace, so test runs take turns.
+    """
+    wanted = dict(zip(_SYSCTLS, request.param, strict=True))
+    with open("/tmp/procpath-sysctls.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = {name: _sysctl(name) for name in wanted}
+        try:
+            for name, value in wanted.items():
+                _set_sysctl(name, value)
+            yield Rules(**wanted)
+        finally:
+            for name, value in before.items():
+                _set_sysctl(name, value)
+
+
+def _sysctl(name: str) -> int:
+    with open(f"/proc/sys/fs/{name}") as file:
+        return int(file.read())
+
+
+def _set_sysctl(name: str, value: int) -> None:
+    if value == _sysctl(name):
+        return
+    if not os.access(f"/proc/sys/fs/{name}", os.W_OK):
+        pytest.skip(f"fs.{name} cannot be set here")
+    with open(f"/proc/sys/fs/{name}", "w") as file:
+        file.write(str(value))
+
+
+@pytest.fixture
+def comparison(
+    request: pytest.FixtureRequest, laboratory: Laboratory, rules: Rules
+) -> Iterator[Comparison]:
+    """Compares and counts, for one test."""
+    tally = request.config.stash.setdefault(_TALLIES, {}).setdefault(
+        request.node.originalname, Tally()
+    )
+    with tally.timed():
+        yield Comparison(laboratory, tally, rules)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # With --hypothesis-profile=long a test may take longer than any in CI.
+    if settings.default.max_examples > settings.get_profile("ci").max_examples:
+        for item in items:
+            item.add_marker(pytest.mark.timeout(0))
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    tallies = config.stash.get(_TALLIES, {})
+    if not tallies:
+        return
+    terminalreporter.section("answers compared with a chrooted process or the model")
+    width = max(map(len, tallies))
+    for name, tally in {**tallies, "together": sum(tallies.values(), Tally())}.items():
+        terminalreporter.line(
+            f"{name:{width}}  {tally.trees:9,} trees {tally.questions:11,} questions "
+            f"{tally.answers:11,} answers {tally.seconds:8,.1f} s"
+        )

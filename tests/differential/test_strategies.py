@@ -1,0 +1,162 @@
+"""What users get: small counter-examples, registration, and the fixture."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from hypothesis import find, given, settings
+
+from procpath.testing import (
+    Directory,
+    File,
+    Symlink,
+    Tree,
+    hostile_trees,
+    in_root_paths,
+    model,
+    trees,
+)
+from procpath.testing.hypothesis_plugin import register
+from procpath.testing.pytest_plugin import CANARY, MakeRootedTree, rooted_tree
+
+__all__ = ["rooted_tree"]
+
+PROJECT = Path(__file__).parents[2]
+
+
+def links(tree: Tree) -> list[str]:
+    return [path for path, node in tree.items() if isinstance(node, Symlink)]
+
+
+def leads_to(tree: Tree, path: str) -> str | None:
+    try:
+        return model.resolve(tree, path)
+    except OSError:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("condition", "entries"),
+    [
+        (lambda tree: links(tree), 1),
+        (lambda tree: any(leads_to(tree, path) == "/" for path in links(tree)), 1),
+        (lambda tree: any(leads_to(tree, path) is None for path in links(tree)), 1),
+        (lambda tree: any(isinstance(tree.get(leads_to(tree, p) or ""), File) for p in tree), 1),
+    ],
+    ids=["a link", "a link to the root", "a link to nothing", "a file"],
+)
+def test_a_counter_example_has_no_more_than_it_needs(
+    condition: Callable[[Tree], object], entries: int
+) -> None:
+    smallest = find(trees(), lambda tree: bool(condition(tree)), settings=settings(database=None))
+    assert len(smallest) - 1 <= entries, smallest
+
+
+def test_a_link_to_a_file_shrinks_to_a_line() -> None:
+    def reads_through_a_link(tree: Tree) -> bool:
+        return any(isinstance(tree.get(leads_to(tree, path) or ""), File) for path in links(tree))
+
+    smallest = find(trees(), reads_through_a_link, settings=settings(database=None))
+    assert len(repr(smallest)) < 60, smallest
+
+
+def test_the_path_that_shows_a_hole_is_short() -> None:
+    tree = Tree({"/a": Directory(), "/b": Symlink("/a")})
+    path = find(
+        in_root_paths(tree),
+        lambda path: leads_to(tree, path) == "/a",
+        settings=settings(database=None),
+    )
+    assert path == "/a"
+
+
+def test_hostile_trees_have_each_of_the_shapes_that_they_promise() -> None:
+    chosen = settings(database=None, max_examples=2000)
+    for shows in (
+        lambda tree: any("../.." in tree[path].target for path in links(tree)),
+        lambda tree: any(tree[path].target.endswith("/") for path in links(tree)),
+        lambda tree: len(links(tree)) >= 39,
+        lambda tree: any(
+            isinstance(node, Directory) and node.mode == 0o1777 for node in tree.values()
+        ),
+    ):
+        find(hostile_trees(owners=[0, 1000]), shows, settings=chosen)
+
+
+def test_from_type_gives_trees() -> None:
+    register()
+
+    @settings(max_examples=5)
+    @given(tree=...)
+    def takes_a_tree(tree: Tree) -> None:
+        assert isinstance(tree, Tree)
+
+    takes_a_tree()
+
+
+def test_the_entry_points_of_the_distribution_lead_here() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    points = project["entry-points"]
+    (hypothesis_hook,) = points["hypothesis"].values()
+    module, _, function = hypothesis_hook.partition(":")
+    assert getattr(import_module(module), function) is register
+    (plugin,) = points["pytest11"].values()
+    assert import_module(plugin).rooted_tree is rooted_tree
+
+
+@given(tree=hostile_trees())
+@settings(max_examples=25)
+def test_rooted_tree_holds_the_tree_and_nothing_of_the_canary(
+    rooted_tree: MakeRootedTree, tree: Tree
+) -> None:
+    with rooted_tree(tree) as made:
+        held = Tree.capture(made.directory)
+        assert set(held) == set(tree)
+        assert not any(isinstance(n, File) and n.content == made.canary for n in held.values())
+        for path, node in tree.items():
+            if isinstance(node, File):
+                assert (made.root / path).read_bytes() == tree.content(path)
+    assert not made.directory.exists()
+
+
+def test_one_step_too_far_up_reads_the_canary(rooted_tree: MakeRootedTree) -> None:
+    tree = Tree({"/a": File(), "/up": Symlink("../a"), "/upper": Symlink("../../../a")})
+    with rooted_tree(tree) as made:
+        assert (made.directory / "up").read_bytes() == CANARY
+        assert (made.directory / "upper").read_bytes() == CANARY
+        assert (made.root / "up").read_bytes() == b"/a"
+        assert (made.root / "upper").read_bytes() == b"/a"
+
+
+def test_rooted_tree_makes_no_mounts(rooted_tree: MakeRootedTree) -> None:
+    with pytest.raises(ValueError, match="mount namespace"):
+        with rooted_tree(Tree({"/a": Directory(mount=True)})):
+            pass
+
+
+def run_without_hypothesis(code: str) -> subprocess.CompletedProcess[str]:
+    blocked = "import sys; sys.modules['hypothesis'] = None\n"
+    return subprocess.run(
+        [sys.executable, "-c", blocked + code], capture_output=True, text=True, check=False
+    )
+
+
+def test_without_hypothesis_the_model_works_and_the_strategies_say_what_is_missing() -> None:
+    works = run_without_hypothesis(
+        "from procpath.testing import Tree, Symlink, model\n"
+        "print(model.resolve(Tree({'/a': Symlink('..')}), '/a'))"
+    )
+    assert (works.stdout, works.stderr) == ("/\n", "")
+    fails = run_without_hypothesis("from procpath.testing import trees")
+    assert "need Hypothesis: pip install 'rootedpath[testing]'" in fails.stderr
+
+
+def test_unknown_names_of_the_module_are_unknown() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'tree_house'"):
+        getattr(import_module("procpath.testing"), "tree_house")  # noqa: B009  # a type error else
