@@ -1,9 +1,10 @@
 """Root: the held directory that stands for ``/``, where it came from, and how it resolves.
 
 Promises that whatever is opened through it lies inside, and that it goes on working
-after the process that it was taken from has ended. It owns one ``O_PATH`` descriptor
-(and that of the process), closed by :meth:`Root.close`, by leaving the ``with`` block, or
-with the last path that uses it. Rests on the resolvers and on VerifiedProc.
+after the process that it was taken from has ended. It owns an ``O_PATH`` descriptor
+(and those of the process and its mount namespace), closed by :meth:`Root.close`, by
+leaving the ``with`` block, or with the last path that uses it. Rests on the resolvers and
+on VerifiedProc.
 """
 
 from __future__ import annotations
@@ -187,6 +188,7 @@ class Root:
     __slots__ = (
         "__weakref__",
         "_finalizer",
+        "_mount_namespace",
         "_origin",
         "_owned_process",
         "find",
@@ -214,20 +216,23 @@ class Root:
         options: OptionArguments,
         process: ProcessDir | None = None,
         user_namespace: UserNamespace | None = None,
+        mount_namespace: int | None = None,
     ) -> None:
-        """Take over ``dirfd``; for the class methods, which are the ways to make a root."""
+        """Take over the descriptors; for the class methods, which are the ways to make a root."""
+        descriptors = [dirfd] if mount_namespace is None else [dirfd, mount_namespace]
         try:
             self.options = Options(**options)
             self.identity: Identity = identity(dirfd)
             self._use(_resolver(dirfd, self.options))
         except BaseException:
-            os.close(dirfd)
+            _close_all(descriptors)
             raise
         self.process = process
         self.user_namespace = user_namespace
         self._owned_process: ProcessDir | None = None
+        self._mount_namespace = mount_namespace
         self._origin = origin
-        self._finalizer = weakref.finalize(self, os.close, dirfd)
+        self._finalizer = weakref.finalize(self, _close_all, descriptors)
 
     def _use(self, resolver: Walker | KernelResolver) -> None:
         self.resolver = resolver
@@ -316,8 +321,13 @@ class Root:
         """
         raw = _raw(path)
         fd = self.open(raw, os.O_PATH | os.O_DIRECTORY)
+        try:
+            mounts = None if self._mount_namespace is None else os.dup(self._mount_namespace)
+        except BaseException:
+            os.close(fd)
+            raise
         inherited = cast(OptionArguments, asdict(self.options) | options)
-        return Root(fd, _Beneath(self, raw), inherited, self.process, self.user_namespace)
+        return Root(fd, _Beneath(self, raw), inherited, self.process, self.user_namespace, mounts)
 
     def resolver_below(self, dirfd: int) -> Resolver:
         """What resolves paths below a directory of this root's, by its rules but through no
@@ -331,10 +341,13 @@ class Root:
         try:
             namespace = UserNamespace.of(process)
             origin = _OfProcess(process.path, process.pid, process.start_time)
+            # A mount namespace comes apart with its last process: what was mounted in it
+            # would be gone from a root that is still held (mount_namespaces(7)).
+            mounts = process.open_link("ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         except BaseException:
             os.close(dirfd)
             raise
-        return cls(dirfd, origin, options, process, namespace)
+        return cls(dirfd, origin, options, process, namespace, mounts)
 
     @classmethod
     def _owning(cls, process: ProcessDir, options: OptionArguments) -> Self:
@@ -454,6 +467,11 @@ def _resolver(dirfd: int, options: Options) -> Walker | KernelResolver:
     if options.resolver == "openat2":
         raise OSError(refusal, f"openat2 cannot be used here ({os.strerror(refusal)})")
     return Walker(dirfd, options.rules())
+
+
+def _close_all(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _raw(path: StrOrBytesPath) -> bytes:
