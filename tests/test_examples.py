@@ -1,0 +1,154 @@
+"""Each program in ``examples/`` is run, on real containers and hostile input, and is right."""
+
+from __future__ import annotations
+
+import io
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from containers import RuncContainer
+from procpath import RootedPath
+
+EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
+
+
+def example(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run an example as a user would."""
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def printed(name: str, *arguments: str) -> str:
+    done = example(name, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_container_inventory_reads_each_container_s_own_databases(
+    start_container: Callable[[], RuncContainer],
+) -> None:
+    debian, alpine = start_container(), start_container()
+    status = RootedPath(debian.pid) / "var/lib/dpkg/status"
+    status.parent.mkdir(parents=True)
+    status.write_text(
+        "Package: kept\nStatus: install ok installed\nVersion: 1:2.0-1\n\n"
+        "Package: removed\nStatus: deinstall ok config-files\nVersion: 3\n"
+    )
+    installed = RootedPath(alpine.pid) / "lib/apk/db/installed"
+    installed.parent.mkdir(parents=True)
+    installed.write_text("C:Q1abc=\nP:musl\nV:1.2.5-r0\n\nP:zlib\nV:1.3.1-r2\n")
+    # The host has a database too; a link to it must lead to the container's own, or nowhere.
+    (RootedPath(alpine.pid) / "var/lib/dpkg").parent.mkdir(parents=True, exist_ok=True)
+    (RootedPath(alpine.pid) / "var/lib/dpkg").symlink_to("../../../../../../var/lib/dpkg")
+    paragraphs = printed("container_inventory.py").split("\n")
+    of_debian = paragraphs.index(f"{debian.pid}: Cellar Linux 7")
+    assert paragraphs[of_debian + 1] == "    kept 1:2.0-1"
+    assert not paragraphs[of_debian + 2].startswith("    ")
+    of_alpine = paragraphs.index(f"{alpine.pid}: Cellar Linux 7")
+    assert paragraphs[of_alpine + 1 : of_alpine + 3] == ["    musl 1.2.5-r0", "    zlib 1.3.1-r2"]
+    assert not paragraphs[of_alpine + 3].startswith("    ")
+
+
+def test_docker_socket_finds_the_socket_and_talks_to_it(container: RuncContainer) -> None:
+    with container.listen("/run/docker.sock") as listener:
+        server = threading.Thread(target=_answer_one_request, args=[listener])
+        server.start()
+        output = printed("docker_socket.py", str(container.pid))
+        server.join()
+    assert "/var/run/docker.sock is /run/docker.sock" in output
+    assert "follow run -> /run" in output
+    assert '200 OK\n{"Version": "from within"}' in output
+
+
+def _answer_one_request(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        request = b""
+        while b"\r\n\r\n" not in request:
+            request += connection.recv(4096)
+        assert request.startswith(b"GET /version HTTP/1.1\r\n")
+        body = b'{"Version": "from within"}'
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        connection.sendall(head.encode() + body)
+
+
+def test_extract_layer_keeps_a_hostile_layer_inside(tmp_path: pathlib.Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "victim").write_text("untouched")
+    root = tmp_path / "root"
+    root.mkdir()
+    layer = tmp_path / "layer.tar"
+    with tarfile.open(layer, "w") as archive:
+        _add(archive, "etc/passwd", b"root:x:0:0::/root:/bin/sh\n")
+        _add(archive, str(outside / "old").lstrip("/"), b"so that the links below lead somewhere")
+        _add_link(archive, "up", "../../../../../../.." + str(outside))
+        _add_link(archive, "absolute", str(outside))
+        _add(archive, "up/new", b"through a climbing link")
+        _add(archive, "absolute/victim", b"through an absolute link")
+        _add(archive, "../../../outside/victim", b"by a climbing name")
+        _add(archive, str(outside / "victim"), b"by an absolute name")
+        _add_link(archive, "file", str(outside / "victim"))
+        _add(archive, "file", b"over a link")
+        hard = tarfile.TarInfo("hard")
+        hard.type, hard.linkname = tarfile.LNKTYPE, "etc/passwd"
+        archive.addfile(hard)
+    before = os.stat(outside / "victim")
+    printed("extract_layer.py", str(layer), str(root))
+    assert (outside / "victim").read_text() == "untouched"
+    assert os.stat(outside / "victim") == before
+    assert os.listdir(outside) == ["victim"]
+    inside = root / str(outside).lstrip("/")
+    assert (inside / "new").read_text() == "through a climbing link"
+    assert (inside / "victim").read_text() == "by an absolute name"
+    assert (root / "file").read_text() == "over a link"
+    assert not (root / "file").is_symlink()
+    assert (root / "hard").samefile(root / "etc/passwd")
+
+
+def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(data), 0o640
+    archive.addfile(member, io.BytesIO(data))
+
+
+def _add_link(archive: tarfile.TarFile, name: str, target: str) -> None:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = tarfile.SYMTYPE, target
+    archive.addfile(member)
+
+
+def test_build_ids_names_every_file_that_the_process_maps(container: RuncContainer) -> None:
+    output = printed("build_ids.py", str(os.getpid()))
+    ids = dict(reversed(line.split("  ", 1)) for line in output.splitlines())
+    [libc] = [name for name in ids if pathlib.Path(name).name.startswith("libc.so")]
+    said = subprocess.run(["readelf", "-n", libc], capture_output=True, text=True, check=True)
+    assert f"Build ID: {ids[libc]}" in said.stdout
+    assert "/bin/busybox" in printed("build_ids.py", str(container.pid))
+
+
+@pytest.mark.usefixtures("container")
+def test_one_line_port_says_the_same_of_a_process_that_shares_our_root() -> None:
+    assert printed("one_line_port.py", str(os.getpid())) == printed("one_line_port.py")
+
+
+def test_one_line_port_looks_into_a_container(start_container: Callable[[], RuncContainer]) -> None:
+    root = RootedPath(start_container().pid)
+    (root / "etc/shells").write_text("# shells\n/bin/sh\n/bin/none\n")
+    home = root / "home/alice"
+    (home / ".ssh").mkdir(parents=True)
+    (home / ".ssh/id_ed25519.pub").write_text("ssh-ed25519 AAAA")
+    (root / "etc/passwd").write_text(
+        "alice:x:1000:1000::/home/alice:/bin/sh\nbob:x:1001:1001::/home/bob:/bin/none\n"
+    )
+    pid = root.root_handle.process
+    assert pid is not None
+    assert printed("one_line_port.py", str(pid.pid)) == "alice /bin/sh id_ed25519\n"
