@@ -41,6 +41,7 @@ class LexicalPath:
     _raw_: bytes
     _hash_: int
 
+    _is_library_class: ClassVar[bool] = True
     _is_plain: ClassVar[bool] = True
     """No subclass has a say in how its paths are made, so no constructor needs to be called."""
 
@@ -52,14 +53,15 @@ class LexicalPath:
         self._given = tuple(_flat(root, segments))
 
     def __init_subclass__(cls, *, from_segments: bool = False, **kwargs: Any) -> None:
-        """``from_segments``: a class of this library's, whose constructor keeps nothing of its
-        own.
-        """
+        """``from_segments``: a class of this library's, whose constructor keeps nothing more."""
         super().__init_subclass__(**kwargs)
-        if not from_segments and any(
-            name in cls.__dict__ for name in ("__init__", "__new__", "with_segments")
-        ):
-            cls._is_plain = False
+        cls._is_library_class = from_segments
+        cls._is_plain = not any(
+            name in base.__dict__
+            for base in cls.__mro__
+            if base is not object and not base.__dict__.get("_is_library_class")
+            for name in ("__init__", "__new__", "with_segments")
+        )
 
     def _construct(self, segments: tuple[Segment, ...]) -> Self:
         """A path of this root by the class's own constructor."""

@@ -12,6 +12,7 @@ import io
 import locale
 import os
 import pathlib
+import posixpath
 import socket
 import stat
 import warnings
@@ -466,7 +467,7 @@ class RootedPath(LexicalPath, from_segments=True):
         recurse_symlinks: bool = False,
     ) -> Iterator[Self]:
         """:meth:`glob` with ``**/`` before the pattern."""
-        parts = ["**", *parse_pattern(_pattern_text(pattern))]
+        parts = parse_pattern(posixpath.join("**", _pattern_text(pattern)))
         found = glob(self._root, str(self), parts, case_sensitive, recurse_symlinks)
         return self._all_normalized(found)
 
@@ -815,6 +816,12 @@ def _bound_class(cls: type[RootedPath], root: Root) -> type[BoundPath]:
 
 
 def _unpickled_bound(cls: type[RootedPath], root: Root, text: str) -> BoundPath:
+    """A path of the class that it had, where that is still there, so that ``isinstance`` holds."""
+    for (bound_to, _), bound in list(_bound_classes.items()):
+        known = bound._bound_root
+        same = bound_to is cls and known == root and known.origin == root.origin
+        if same and known.options == root.options and not known.closed:
+            return bound(text)
     return _bound_class(cls, root)(text)
 
 
