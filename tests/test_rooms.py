@@ -24,8 +24,11 @@ ROOMS = [
     "lexical",
     "tree",
     "path",
+    "protocols",
     "__init__",
     "testing",
+    "demo",
+    "commands",
     "cli",
     "__main__",
 ]
