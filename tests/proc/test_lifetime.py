@@ -425,21 +425,6 @@ def test_handles_that_nobody_closed_close_without_a_warning() -> None:
             assert os.fstat(number).st_ino != inode
 
 
-def test_descriptor_number_that_was_reused_behind_our_back_is_not_believed() -> None:
-    """Daemons close every descriptor; what then gets the number is not procfs's directory."""
-
-    def inside() -> list[str]:
-        told = []
-        for source in ("fsopen", "mounted"):
-            proc = VerifiedProc(source=source)
-            process = proc.process()
-            os.dup2(os.open("/", os.O_PATH), process.fileno())
-            told.append(outcome(lambda process: process.read_text("etc/hostname"), process))
-        return told
-
-    assert run_in_child(inside) == ["UnverifiedProcError"] * 2
-
-
 @pytest.mark.parametrize("lookup", LOOKUPS)
 def test_attacker_who_mounts_and_unmounts_meanwhile_gets_no_lie_through(lookup: str) -> None:
     """Each answer is the truth or a refusal, on each way of looking names up."""
