@@ -268,7 +268,7 @@ def test_mount_number_tells_mounts_of_one_file_system_apart() -> None:
         checks.is_on_mount(status, root, "/proc/self/status")
 
 
-@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM, errno.EACCES])
 def test_mount_number_is_none_where_statx_is_not_to_be_had(number: int) -> None:
     def asked() -> int | None:
         forbid({"statx": number})

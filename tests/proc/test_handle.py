@@ -455,7 +455,7 @@ def test_checks_tell_how_overmounts_are_found(lookup: str) -> None:
     assert word[lookup] in run_in_child(told)
 
 
-@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM, errno.EACCES])
 def test_openat2_that_is_forbidden_later_is_done_without(number: int) -> None:
     """A process that puts itself into a sandbox after it has opened its procfs."""
 
@@ -516,6 +516,19 @@ def test_reopening_gives_a_new_file_of_the_same_object(source: Any, tmp_path: Pa
         os.close(proc.self_fd().reopen(held, os.O_WRONLY | os.O_TRUNC))
         assert os.fstat(held).st_size == 0
     os.close(held)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_entry_names_the_link_by_which_a_held_file_is_changed(source: Any, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    held = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    path.rename(tmp_path / "elsewhere")
+    with VerifiedProc(source=source) as proc:
+        own = proc.self_fd()
+        os.chmod(own.entry(held), 0o640, dir_fd=own.fileno())
+    os.close(held)
+    assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.parametrize("source", SOURCES)

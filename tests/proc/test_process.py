@@ -218,6 +218,19 @@ def test_process_of_another_user_says_which_right_is_missing(name: str) -> None:
         run_in_child(inside, pid)
 
 
+def test_missing_right_is_named_after_the_procfs_was_closed_too() -> None:
+    def inside(pid: int) -> str:
+        become_user(1000)
+        with VerifiedProc() as proc:
+            process = proc.process(pid)
+        with process, pytest.raises(PermissionError) as raised:
+            process.readlink("root")
+        return str(raised.value)
+
+    with living() as pid:
+        assert "needs CAP_SYS_PTRACE" in run_in_child(inside, pid)
+
+
 def test_file_that_needs_tracing_says_which_right_is_missing() -> None:
     def inside(pid: int) -> str:
         become_user(1000)

@@ -27,6 +27,7 @@ __all__ = [
     "FDINFO",
     "FILE",
     "LINK",
+    "NOT_LET",
     "PROCESS",
     "ROOT",
     "Check",
@@ -48,6 +49,10 @@ __all__ = [
 
 # PROC_ROOT_INO of include/linux/proc_ns.h: the root of every procfs since Linux 2.4.
 _ROOT_INO: Final = 1
+
+
+NOT_LET: Final = frozenset((errno.ENOSYS, errno.EPERM, errno.EACCES))
+"""What a system call says that the kernel lacks, or that a seccomp filter forbids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +172,7 @@ def _statx_says_mount_root(fd: int) -> bool | None:
     try:
         facts = linux.statx(fd, b"", linux.AT_EMPTY_PATH)
     except OSError as error:
-        if error.errno in (errno.ENOSYS, errno.EPERM):
+        if error.errno in NOT_LET:
             return None
         raise
     if not facts.attributes_mask & linux.STATX_ATTR_MOUNT_ROOT:
@@ -267,7 +272,7 @@ def mount_id(fd: int) -> int | None:
             fd, b"", linux.AT_EMPTY_PATH, linux.STATX_MNT_ID | linux.STATX_MNT_ID_UNIQUE
         )
     except OSError as error:
-        if error.errno in (errno.ENOSYS, errno.EPERM):
+        if error.errno in NOT_LET:
             return None
         raise
     if not facts.mask & (linux.STATX_MNT_ID | linux.STATX_MNT_ID_UNIQUE):

@@ -127,8 +127,8 @@ class VerifiedProc:
         self._own = _OwnDirectories(self._lookup)
         self._self_fd = SelfFd(self._lookup, self._own)
 
-    @classmethod
-    def default(cls) -> VerifiedProc:
+    @staticmethod
+    def default() -> VerifiedProc:
         """The one of this process for ``/proc``, made when it is first asked for.
 
         After ``fork`` the child gets another, for it may be in another PID namespace.
@@ -137,7 +137,7 @@ class VerifiedProc:
         found = _defaults.get(key)
         if found is None or found.closed:
             _defaults.pop(key, None)
-            found = _keep(_defaults, key, cls())
+            found = _keep(_defaults, key, VerifiedProc())
         return found
 
     def __repr__(self) -> str:

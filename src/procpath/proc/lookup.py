@@ -108,14 +108,14 @@ class Lookup:
         """Whether openat2(2) is there (Linux 5.6) and not forbidden by a seccomp filter.
 
         Such filters answer ENOSYS or EPERM (systemd-nspawn, old Docker: cap-std #147). Opening
-        the root itself cannot fail by rights, so either one here is a filter's.
+        the root itself cannot be refused by rights, so a refusal here is a filter's.
         """
         how = linux.open_how(DIRECTORY_FLAGS, 0, _RESOLVE)
         fd = linux.try_openat2(self.root.fileno(), b".", how)
         if fd >= 0:
             os.close(fd)
             return True
-        if -fd in (errno.ENOSYS, errno.EPERM, errno.EACCES):
+        if -fd in checks.NOT_LET:
             return False
         raise os_error(-fd, self.where)
 
@@ -148,8 +148,8 @@ class Lookup:
         if self._openat2:
             how = linux.open_how(flags, 0, _RESOLVE)
             fd = linux.try_openat2(dirfd, os.fsencode(name), how)
-            # A seccomp filter may have come later than we did; EPERM alone may be hidepid's.
-            if fd in (-errno.ENOSYS, -errno.EPERM) and not self._openat2_works():
+            # A seccomp filter may have come later than we did; or hidepid forbids it, or ptrace.
+            if -fd in checks.NOT_LET and not self._openat2_works():
                 self._openat2 = False
                 fd = self._walk(dirfd, name, flags, where)
         else:

@@ -321,7 +321,8 @@ class ProcessDir:
             return f"{who}: the procfs is mounted with hidepid; {needs}"
         try:
             ours = _status_fields(self._own_status())
-        except OSError:
+        except (OSError, ValueError):
+            # Our own status is overmounted, or the VerifiedProc was closed meanwhile.
             return f"{who}: {needs}"
         if int(ours["CapEff"], 16) & _CAP_SYS_PTRACE:
             return (
