@@ -13,7 +13,6 @@ import stat
 from collections.abc import Iterator
 from errno import EFBIG, EINVAL
 from functools import cached_property
-from typing import NamedTuple
 
 from procpath.errors import os_error
 from procpath.proc import IdMapping
@@ -23,15 +22,8 @@ from procpath.root import Root
 _OVERFLOW_ID = 65534
 """What the kernel shows for an owner that the user namespace does not map (proc_sys_kernel(5))."""
 
-_TOO_LARGE = 64 << 20
-
-
-class User(NamedTuple):
-    """What this library asks of a line of passwd(5)."""
-
-    name: str
-    uid: int
-    home: str
+_TOO_LARGE = 4 << 20
+"""Bytes of an account file; a larger one is an attack."""
 
 
 def id_inside(outside: int, maps: tuple[IdMapping, ...]) -> int:
@@ -49,47 +41,54 @@ class Accounts:
         self._root = root
 
     @cached_property
-    def users(self) -> tuple[User, ...]:
-        """Every well-formed line of ``/etc/passwd``; ``OSError`` where it cannot be read."""
-        return tuple(_users(self._root))
+    def _users(self) -> dict[int, str]:
+        """Names by UID, from ``/etc/passwd``; the first line of a UID counts."""
+        return _names_by_id(_lines(self._root, b"/etc/passwd"))
 
     @cached_property
-    def groups(self) -> dict[int, str]:
+    def _groups(self) -> dict[int, str]:
         """Names by GID, from ``/etc/group``; the first line of a GID counts."""
-        names: dict[int, str] = {}
-        for name, _, gid, *_ in _lines(self._root, b"/etc/group", 3):
-            if gid.isdecimal():
-                names.setdefault(int(gid), name)
-        return names
+        return _names_by_id(_lines(self._root, b"/etc/group"))
 
     def user_name(self, uid: int) -> str:
         """The name inside of the owner that ``stat()`` shows us as ``uid``.
 
-        ``KeyError`` if it has none.
+        ``KeyError`` if it has none; ``OSError`` where ``/etc/passwd`` cannot be read.
         """
-        return self._user(self.uid_inside(uid)).name
+        inside = self.uid_inside(uid)
+        try:
+            return self._users[inside]
+        except KeyError:
+            raise KeyError(f"uid not found in {self._root.origin}: {inside}") from None
 
     def group_name(self, gid: int) -> str:
         """The name inside of the group that ``stat()`` shows us as ``gid``.
 
-        ``KeyError`` if it has none.
+        ``KeyError`` if it has none; ``OSError`` where ``/etc/group`` cannot be read.
         """
         inside = self.gid_inside(gid)
         try:
-            return self.groups[inside]
-        except (KeyError, FileNotFoundError):
+            return self._groups[inside]
+        except KeyError:
             raise KeyError(f"gid not found in {self._root.origin}: {inside}") from None
 
     def home_of_user(self, name: str) -> str | None:
         """The home directory of ``name``, or None."""
-        return next((user.home for user in self._known_users() if user.name == name), None)
+        return next(
+            (fields[5] for fields in self._passwd() if fields[0] == name and len(fields) > 5), None
+        )
 
     def own_home(self) -> str | None:
-        """The home directory of the root's process, or of our own user where the root has none."""
+        """The home of the root's process, or of our own user where the root has none."""
         namespace = self._root.user_namespace
-        uid = os.getuid() if namespace is None else namespace.uid
-        inside = self.uid_inside(uid)
-        return next((user.home for user in self._known_users() if user.uid == inside), None)
+        inside = self.uid_inside(os.getuid() if namespace is None else namespace.uid)
+        return next(
+            (fields[5] for fields in self._passwd() if _id(fields) == inside and len(fields) > 5),
+            None,
+        )
+
+    def _passwd(self) -> Iterator[list[str]]:
+        return _lines(self._root, b"/etc/passwd")
 
     def uid_inside(self, uid: int) -> int:
         """``uid`` as the root's user namespace numbers it."""
@@ -101,42 +100,44 @@ class Accounts:
         namespace = self._root.user_namespace
         return gid if namespace is None else id_inside(gid, namespace.gid_map)
 
-    def _known_users(self) -> tuple[User, ...]:
-        try:
-            return self.users
-        except FileNotFoundError:
-            return ()
 
-    def _user(self, uid: int) -> User:
-        for user in self._known_users():
-            if user.uid == uid:
-                return user
-        raise KeyError(f"uid not found in {self._root.origin}: {uid}")
+def _names_by_id(lines: Iterator[list[str]]) -> dict[int, str]:
+    names: dict[int, str] = {}
+    for fields in lines:
+        number = _id(fields)
+        if number is not None:
+            names.setdefault(number, fields[0])
+    return names
 
 
-def _users(root: Root) -> Iterator[User]:
-    for name, _, uid, _, _, home, *_ in _lines(root, b"/etc/passwd", 6):
-        if uid.isdecimal():
-            yield User(name, int(uid), home)
+def _id(fields: list[str]) -> int | None:
+    """The UID or GID of a line, which is its third field; None where it is none."""
+    text = fields[2] if len(fields) > 2 else ""
+    # 32 bits; int() of thousands of digits is an error of its own.
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 10 else None
 
 
-def _lines(root: Root, path: bytes, fields: int) -> Iterator[list[str]]:
-    """The lines of an account file that have at least as many ``fields``, split."""
-    for line in _read(root, path).splitlines():
-        parts = line.split(":")
-        if len(parts) >= fields and not line.startswith("#"):
-            yield parts
+def _lines(root: Root, path: bytes) -> Iterator[list[str]]:
+    """The fields of each line of an account file; of none where there is no such file."""
+    try:
+        data = _read(root, path)
+    except FileNotFoundError:
+        return
+    for line in data.split(b"\n"):
+        if line and not line.startswith(b"#"):
+            yield line.decode("utf-8", "surrogateescape").split(":")
 
 
-def _read(root: Root, path: bytes) -> str:
+def _read(root: Root, path: bytes) -> bytes:
     fd = open_checked_first(root.resolver, path, os.O_RDONLY, 0, _require_regular)
     with open(fd, "rb") as file:
-        data = file.read(_TOO_LARGE + 1)
-    if len(data) > _TOO_LARGE:
-        raise os_error(EFBIG, path)
-    return data.decode("utf-8", "surrogateescape")
+        # Files of procfs and tracefs say that they are empty and may block when read.
+        return file.read(min(os.fstat(fd).st_size, _TOO_LARGE))
 
 
 def _require_regular(fd: int) -> None:
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
         raise os_error(EINVAL)
+    if status.st_size > _TOO_LARGE:
+        raise os_error(EFBIG)

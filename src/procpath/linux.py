@@ -36,6 +36,9 @@ _SYS_fsconfig = 431
 _SYS_fsmount = 432
 _SYS_openat2 = 437
 _SYS_fchmodat2 = 452
+_SYS_setxattrat = 463
+_SYS_getxattrat = 464
+_SYS_listxattrat = 465
 _OLDER_SYSCALLS = {
     "x86_64": {"pivot_root": 155, "renameat2": 316, "statx": 332},
     "aarch64": {"pivot_root": 41, "renameat2": 276, "statx": 291},
@@ -119,6 +122,10 @@ class _open_how(ctypes.Structure):
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _get_errno = ctypes.get_errno
+_set_errno = ctypes.set_errno
+_TRY_AGAIN = (EINTR, 0)
+"""No call fails with 0: a signal handler has set it."""
+
 _OPEN_HOW_SIZE = ctypes.sizeof(_open_how)
 
 # Looking a symbol up by index makes a new function object each time, so this one and
@@ -141,15 +148,27 @@ def try_openat2(dirfd: int, path: bytes, how: OpenHow) -> int:
     """openat2(2) in the kernel's own convention: a descriptor, or the negated ``errno``.
 
     A failing lookup is an everyday answer (``exists()``), and an exception costs more
-    than the system call. ``how`` must carry ``O_CLOEXEC``.
+    than the system call. ``how`` must carry ``O_CLOEXEC``, ``path`` no NUL.
     """
+    before = _get_errno()
     while True:
         fd: int = _openat2(_SYS_openat2, dirfd, path, how, _OPEN_HOW_SIZE)
         if fd >= 0:
             return fd
-        number = _get_errno()
-        if number != EINTR:
+        number = _taken_errno(before)
+        if number not in _TRY_AGAIN:
             return -number
+
+
+def _taken_errno(before: int) -> int:
+    """The errno of the call that has just failed; the thread's is ``before`` again.
+
+    Python runs signal handlers between the call and this look at its errno. A handler that
+    makes such calls too must leave the errno as it found it.
+    """
+    number = _get_errno()
+    _set_errno(before)
+    return number
 
 
 def openat2(dirfd: int, path: bytes, flags: int, mode: int = 0, resolve: int = 0) -> int:
@@ -172,12 +191,13 @@ def _syscall(*argtypes: Any) -> Any:
 
 
 def _checked(function: Any, *arguments: Any, path: str | bytes | None = None) -> int:
+    before = _get_errno()
     while True:
         result: int = function(*arguments)
         if result >= 0:
             return result
-        number = _get_errno()
-        if number != EINTR:
+        number = _taken_errno(before)
+        if number not in _TRY_AGAIN:
             raise os_error(number, path)
 
 
@@ -196,6 +216,9 @@ _open_tree = _syscall(_int, _str, _uint)
 _move_mount = _syscall(_int, _str, _int, _str, _uint)
 _renameat2 = _syscall(_int, _str, _int, _str, _uint)
 _fchmodat2 = _syscall(_int, _str, _uint, _uint)
+_setxattrat = _syscall(_int, _str, _uint, _str, _ptr, _ulong)
+_getxattrat = _syscall(_int, _str, _uint, _str, _ptr, _ulong)
+_listxattrat = _syscall(_int, _str, _uint, _ptr, _ulong)
 _pivot_root = _syscall(_str, _str)
 _mount = _typed("mount", _str, _str, _str, _ulong, _str)
 _umount2 = _typed("umount2", _str, _int)
@@ -305,6 +328,39 @@ def renameat2(olddirfd: int, old: bytes, newdirfd: int, new: bytes, flags: int =
 def fchmodat2(dirfd: int, path: bytes, mode: int, flags: int) -> None:
     """fchmodat2(2) (Linux 6.6): chmod that knows ``AT_SYMLINK_NOFOLLOW`` and ``AT_EMPTY_PATH``."""
     _checked(_fchmodat2, _SYS_fchmodat2, dirfd, path, mode, flags, path=path)
+
+
+_XATTR_SIZE_MAX = 65536
+"""of a value, and of the list of names (xattr(7))"""
+
+# struct xattr_args (include/uapi/linux/xattr.h): value, size, flags.
+_XATTR_ARGS = struct.Struct("=QII")
+
+
+def listxattrat(dirfd: int, path: bytes, flags: int) -> list[bytes]:
+    """listxattrat(2) (Linux 6.13): the names of all extended attributes."""
+    names = ctypes.create_string_buffer(_XATTR_SIZE_MAX)
+    size = _checked(
+        _listxattrat, _SYS_listxattrat, dirfd, path, flags, names, _XATTR_SIZE_MAX, path=path
+    )
+    return names.raw[:size].split(b"\0")[:-1]
+
+
+def getxattrat(dirfd: int, path: bytes, flags: int, name: bytes) -> bytes:
+    """getxattrat(2) (Linux 6.13): the value of one extended attribute."""
+    value = ctypes.create_string_buffer(_XATTR_SIZE_MAX)
+    args = _XATTR_ARGS.pack(ctypes.addressof(value), _XATTR_SIZE_MAX, 0)
+    size = _checked(
+        _getxattrat, _SYS_getxattrat, dirfd, path, flags, name, args, len(args), path=path
+    )
+    return value.raw[:size]
+
+
+def setxattrat(dirfd: int, path: bytes, flags: int, name: bytes, value: bytes) -> None:
+    """setxattrat(2) (Linux 6.13): set one extended attribute."""
+    buffer = ctypes.create_string_buffer(value, len(value))
+    args = _XATTR_ARGS.pack(ctypes.addressof(buffer), len(value), 0)
+    _checked(_setxattrat, _SYS_setxattrat, dirfd, path, flags, name, args, len(args), path=path)
 
 
 def mount(

@@ -333,6 +333,7 @@ class Root:
         """What resolves paths below a directory of this root's, by its rules but through no
         link.
         """
+        self.fileno()
         return type(self.resolver)(dirfd, self.options.rules()._replace(symlinks=False))
 
     @classmethod

@@ -1,8 +1,8 @@
 """Where a path would lead if what is missing on it were there: ``resolve(strict=False)``.
 
 Promises the name that ``os.path.realpath`` of current Python gives, as seen from inside
-the root: what cannot be resolved stays as it is written. The answer is a name, not an
-object; each look at the tree is a lookup of its own that cannot leave the root.
+the root: what cannot be resolved stays as it is written. It walks as the walker does, over
+held directories; past something missing it goes on in words, until as many ``..`` lead back.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from errno import EAGAIN
 from typing import NamedTuple
 
-from procpath.errors import EscapeError
-from procpath.resolve.interface import Resolver
+from procpath.errors import EscapeError, UnverifiedProcError, os_error
+from procpath.resolve.interface import Resolver, Rules
 from procpath.resolve.links import read_followable
-from procpath.resolve.walk import MAXSYMLINKS
+from procpath.resolve.walk import ANYTHING, MAXSYMLINKS, RESTARTS, DirectoryStack, Overtaken
 
 
 class _EndOfLink(NamedTuple):
@@ -25,51 +26,103 @@ class _EndOfLink(NamedTuple):
 
 
 def locate_leniently(resolver: Resolver, path: bytes) -> bytes:
-    """The in-root path that ``path`` leads to as far as it leads anywhere, then what is left
-    of it.
+    """The in-root path that ``path`` leads to as far as it leads anywhere, and what is left of it.
+
+    ``EscapeError`` where the rules do not clamp.
     """
-    location = b""
-    todo: list[bytes | _EndOfLink] = list(_components_reversed(path))
-    inside: set[bytes] = set()
-    followed = 0
-    while todo:
-        component = todo.pop()
-        if isinstance(component, _EndOfLink):
-            inside.discard(component.location)
+    for _ in range(RESTARTS):
+        walk = _LenientWalk(resolver.rootfd, resolver.rules)
+        try:
+            return walk.along(path)
+        except Overtaken:
             continue
-        if component == b"..":
-            if not location and not resolver.rules.clamp:
-                raise EscapeError(path)
-            location = location.rpartition(b"/")[0]
-            continue
-        here = location + b"/" + component
-        # A loop, or more links than Linux would follow, is left as it is written.
-        text = None if here in inside or followed == MAXSYMLINKS else _text(resolver, here)
-        if text is None:
-            location = here
-            continue
-        followed += 1
-        inside.add(here)
-        todo.append(_EndOfLink(here))
-        todo += _components_reversed(text)
+        except EscapeError as error:
+            error.filename = os.fsdecode(path)
+            raise
+        finally:
+            walk.close()
+    raise os_error(EAGAIN, path)
+
+
+class _LenientWalk:
+    """One walk that goes on where nothing is."""
+
+    def __init__(self, rootfd: int, rules: Rules) -> None:
+        self._rules = rules
+        self._stack = DirectoryStack(rootfd)
+        self._words: list[bytes] = []
+        """what follows the directory where the walk stands: something that is no directory"""
+        self._todo: list[bytes | _EndOfLink] = []
+        self._inside: set[bytes] = set()
+        """the links that are being followed; to meet one again is a loop"""
+        self._followed = 0
+
+    def close(self) -> None:
+        self._stack.restart()
+
+    @property
+    def _location(self) -> bytes:
+        return b"/" + b"/".join([*self._stack.names, *self._words])
+
+    def along(self, path: bytes) -> bytes:
+        """Walk along ``path`` and say where that ends."""
+        self._todo += _components_reversed(path)
+        while self._todo:
+            component = self._todo.pop()
+            if isinstance(component, _EndOfLink):
+                self._inside.discard(component.location)
+            elif component == b"..":
+                self._go_up()
+            elif self._words or not self._enter(component):
+                self._words.append(component)
+        return self._location
+
+    def _go_up(self) -> None:
+        if self._words:
+            self._words.pop()
+        elif self._stack.names:
+            self._stack.leave()
+        elif not self._rules.clamp:
+            raise EscapeError
+
+    def _enter(self, name: bytes) -> bool:
+        """Go into a directory, or follow a link; False for anything else and where it fails."""
+        try:
+            fd = os.open(name, ANYTHING, dir_fd=self._stack.dirfd)
+        except OSError:
+            return False
+        keep = False
+        try:
+            mode = os.fstat(fd).st_mode
+            if stat.S_ISLNK(mode):
+                return self._follow(name, fd)
+            keep = stat.S_ISDIR(mode)
+        finally:
+            if not keep:
+                os.close(fd)
+        if keep:
+            self._stack.enter(name, fd)
+        return keep
+
+    def _follow(self, name: bytes, link: int) -> bool:
+        """Put the link's text on what is to do; a loop, or one link too many, stays as it is."""
+        location = os.path.join(self._location, name)
+        if location in self._inside or self._followed == MAXSYMLINKS or not self._rules.symlinks:
+            return False
+        try:
+            text = read_followable(link)
+        except UnverifiedProcError:
+            raise
+        except OSError:
+            return False
+        self._followed += 1
+        self._inside.add(location)
+        self._todo.append(_EndOfLink(location))
+        self._todo += _components_reversed(text)
         if text.startswith(b"/"):
-            location = b""
-    return location or b"/"
+            self._stack.restart()
+        return True
 
 
 def _components_reversed(path: bytes) -> Iterator[bytes]:
     return (part for part in reversed(path.split(b"/")) if part not in (b"", b"."))
-
-
-def _text(resolver: Resolver, path: bytes) -> bytes | None:
-    """The text of the link at ``path``; None for anything else, missing or not to be followed."""
-    if not resolver.rules.symlinks:
-        return None
-    try:
-        fd = resolver.find_last(path)
-        try:
-            return read_followable(fd) if stat.S_ISLNK(os.fstat(fd).st_mode) else None
-        finally:
-            os.close(fd)
-    except OSError:
-        return None

@@ -34,11 +34,11 @@ MAXSYMLINKS = 40
 _HELD_DIRECTORIES = 32
 """How many directories above the walk stay open, so that ``..`` can return to them."""
 
-_RESTARTS = 16
+RESTARTS = 16
 """How often a walk that was overtaken by a rename starts again before it gives up."""
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_ANYTHING = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+ANYTHING = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOT_A_DIRECTORY_OR_A_LINK = (ENOTDIR, ELOOP)
 
 StepKind = Literal["start", "directory", "up", "clamp", "link", "end", "error"]
@@ -61,11 +61,11 @@ class Observation(NamedTuple):
 Observer = Callable[[Observation], None]
 
 
-class _Overtaken(Exception):
+class Overtaken(Exception):
     """A directory above the walk was moved, so ``..`` no longer leads back: walk again."""
 
 
-class _DirectoryStack:
+class DirectoryStack:
     """The directories from the root down to where the walk stands.
 
     The deepest ones are held open. Of those above only the identity is kept: coming
@@ -101,7 +101,7 @@ class _DirectoryStack:
         above = os.open(b"..", _DIRECTORY, dir_fd=self._held[0])
         try:
             if identity(above) != self._released[-1]:
-                raise _Overtaken
+                raise Overtaken
         except BaseException:
             os.close(above)
             raise
@@ -124,7 +124,7 @@ class Walk:
     ) -> None:
         self._rules = rules
         self._observer = observer
-        self._stack = _DirectoryStack(rootfd)
+        self._stack = DirectoryStack(rootfd)
         self._mount = 0 if rules.cross_mounts else mount_id(rootfd)
         self._todo = _components(path)[::-1]
         """components still to go, the next one last"""
@@ -186,7 +186,7 @@ class Walk:
         A directory or nothing at all means that it was swapped between two looks at it.
         """
         try:
-            fd = os.open(name, _ANYTHING, dir_fd=self.dirfd)
+            fd = os.open(name, ANYTHING, dir_fd=self.dirfd)
         except FileNotFoundError:
             self._look_again(name)
             return True
@@ -332,11 +332,11 @@ class Walker(Resolver):
         try:
             if not path:
                 raise os_error(ENOENT)
-            for _ in range(_RESTARTS):
+            for _ in range(RESTARTS):
                 with Walk(self.rootfd, self.rules, path, observer) as walk:
                     try:
                         return finish(walk)
-                    except _Overtaken:
+                    except Overtaken:
                         continue
                     except OSError as error:
                         walk.failed(error)
@@ -434,7 +434,7 @@ def _parent_of_target(walk: Walk) -> Parent:
         if name is None or name == b".":
             return _parent(walk, name)
         try:
-            fd = os.open(name, _ANYTHING, dir_fd=walk.dirfd)
+            fd = os.open(name, ANYTHING, dir_fd=walk.dirfd)
         except FileNotFoundError:
             return _parent(walk, name)
         try:
@@ -452,7 +452,7 @@ def _locate(walk: Walk) -> bytes:
                 walk.require_search()
             walk.ended(b".", walk.dirfd)
             return walk.location
-        flags = _DIRECTORY if walk.must_be_directory else _ANYTHING
+        flags = _DIRECTORY if walk.must_be_directory else ANYTHING
         fd = _open_unless_link(walk, name, flags, 0)
         if fd is None:
             continue
