@@ -101,10 +101,10 @@ def test_extract_layer_keeps_a_hostile_layer_inside(tmp_path: pathlib.Path) -> N
         hard = tarfile.TarInfo("hard")
         hard.type, hard.linkname = tarfile.LNKTYPE, "etc/passwd"
         archive.addfile(hard)
-    before = os.stat(outside / "victim")
+    before = identity_and_change(outside / "victim")
     printed("extract_layer.py", str(layer), str(root))
     assert (outside / "victim").read_text() == "untouched"
-    assert os.stat(outside / "victim") == before
+    assert identity_and_change(outside / "victim") == before
     assert os.listdir(outside) == ["victim"]
     inside = root / str(outside).lstrip("/")
     assert (inside / "new").read_text() == "through a climbing link"
@@ -112,6 +112,11 @@ def test_extract_layer_keeps_a_hostile_layer_inside(tmp_path: pathlib.Path) -> N
     assert (root / "file").read_text() == "over a link"
     assert not (root / "file").is_symlink()
     assert (root / "hard").samefile(root / "etc/passwd")
+
+
+def identity_and_change(path: pathlib.Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:

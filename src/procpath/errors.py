@@ -34,6 +34,9 @@ __all__ = [
     "UnverifiedProcError",
 ]
 
+ERRORS_OF_OUR_OWN = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+"""Out of descriptors or memory: says nothing of the path that was looked up."""
+
 _Filename: TypeAlias = "str | bytes | None"
 
 
@@ -104,6 +107,15 @@ class ProcessGoneError(ProcessLookupError):
 
 class ClosedRootError(ValueError):
     """The root was closed; the counterpart of "I/O operation on closed file"."""
+
+
+def tells_of_path(error: OSError) -> bool:
+    """Whether ``error`` says something of the path that was looked up.
+
+    Being out of descriptors or memory, or a procfs that failed a check, says nothing of it,
+    so ``exists()`` and its like must not take it for "no".
+    """
+    return error.errno not in ERRORS_OF_OUR_OWN and not isinstance(error, UnverifiedProcError)
 
 
 def os_error(number: int, path: str | bytes | None = None) -> OSError:

@@ -11,7 +11,7 @@ import os
 import stat
 from functools import cached_property
 
-from procpath.errors import UnverifiedProcError
+from procpath.errors import ERRORS_OF_OUR_OWN, os_error, tells_of_path
 from procpath.root import Root
 
 
@@ -99,6 +99,8 @@ def mode_of(root: Root, raw: bytes) -> int:
     """The ``st_mode`` of what ``raw`` leads to; 0 where it leads nowhere."""
     fd = root.try_find(raw)
     if fd < 0:
+        if -fd in ERRORS_OF_OUR_OWN:
+            raise os_error(-fd, raw)
         return 0
     try:
         return os.fstat(fd).st_mode
@@ -110,10 +112,10 @@ def mode_of_last(root: Root, raw: bytes) -> int:
     """The ``st_mode`` of what ``raw`` names, a link for itself; 0 where there is nothing."""
     try:
         fd = root.find_last(raw)
-    except UnverifiedProcError:
+    except OSError as error:
+        if tells_of_path(error):
+            return 0
         raise
-    except OSError:
-        return 0
     try:
         return os.fstat(fd).st_mode
     finally:

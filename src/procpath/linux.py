@@ -68,6 +68,7 @@ AT_RECURSIVE = 0x8000
 
 # statx(2)
 STATX_BASIC_STATS = 0x07FF
+STATX_BTIME = 0x0800
 STATX_MNT_ID = 0x1000  # Linux 5.8
 STATX_MNT_ID_UNIQUE = 0x4000  # Linux 6.8
 STATX_ATTR_MOUNT_ROOT = 0x2000  # Linux 5.8
@@ -243,12 +244,14 @@ class Statx(NamedTuple):
     dev_major: int
     dev_minor: int
     mnt_id: int
+    btime_ns: int
+    """when the file was made, in nanoseconds since the epoch; 0 where that is not known"""
 
 
 # struct statx (include/uapi/linux/stat.h), 256 bytes: mask, blksize, attributes, nlink,
-# uid, gid, mode, ino, size, blocks, attributes_mask, four timestamps of 16 bytes each,
-# rdev and dev as major and minor, mnt_id.
-_STATX_LAYOUT = struct.Struct("=I4xQI8xH2xQ16xQ64x8xIIQ")
+# uid, gid, mode, ino, size, blocks, attributes_mask; atime, btime, ctime and mtime of 16
+# bytes each (seconds, nanoseconds); rdev and dev as major and minor, mnt_id.
+_STATX_LAYOUT = struct.Struct("=I4xQI8xH2xQ16xQ16xqI4x32x8xIIQ")
 _STATX_SIZE = 256
 
 
@@ -256,10 +259,11 @@ def statx(dirfd: int, path: bytes, flags: int = 0, mask: int = STATX_BASIC_STATS
     """statx(2) (Linux 4.11). An empty path with ``AT_EMPTY_PATH`` asks for ``dirfd`` itself."""
     buffer = ctypes.create_string_buffer(_STATX_SIZE)
     _checked(_statx, _SYS["statx"], dirfd, path, flags, mask, buffer, path=path)
-    got, attributes, nlink, mode, ino, attributes_mask, major, minor, mnt_id = (
+    got, attributes, nlink, mode, ino, attributes_mask, sec, nsec, major, minor, mnt_id = (
         _STATX_LAYOUT.unpack_from(buffer)
     )
-    return Statx(got, nlink, mode, ino, attributes, attributes_mask, major, minor, mnt_id)
+    born = sec * 1_000_000_000 + nsec if got & STATX_BTIME else 0
+    return Statx(got, nlink, mode, ino, attributes, attributes_mask, major, minor, mnt_id, born)
 
 
 class Statfs(NamedTuple):

@@ -41,7 +41,13 @@ from typing_extensions import Buffer
 
 from procpath import linux, unix_sockets
 from procpath.accounts import Accounts
-from procpath.errors import EscapeError, UnsupportedOperation, UnverifiedProcError, os_error
+from procpath.errors import (
+    EscapeError,
+    UnsupportedOperation,
+    UnverifiedProcError,
+    os_error,
+    tells_of_path,
+)
 from procpath.info import EntryInfo, PathInfo, mode_of, mode_of_last
 from procpath.lexical import LexicalPath, Segment
 from procpath.pin import PinnedPath
@@ -186,11 +192,13 @@ class RootedPath(LexicalPath, from_segments=True):
         """
         try:
             fd = self._root.find_last(self._raw)
-        except UnverifiedProcError:
-            raise
-        except (OSError, ValueError):
+        except ValueError:
             self._root.fileno()
             return False
+        except OSError as error:
+            if tells_of_path(error):
+                return False
+            raise
         try:
             return self._holds_mount(fd)
         finally:
@@ -302,10 +310,8 @@ class RootedPath(LexicalPath, from_segments=True):
         raw = self._raw
         try:
             location = self._root.resolver.locate(raw)
-        except (UnverifiedProcError, EscapeError):
-            raise
-        except OSError:
-            if strict:
+        except OSError as error:
+            if strict or isinstance(error, EscapeError) or not tells_of_path(error):
                 raise
             location = locate_leniently(self._root.resolver, raw)
         return self._normalized(os.fsdecode(location))
@@ -736,6 +742,8 @@ class RootedPath(LexicalPath, from_segments=True):
     def pin(self, *, follow_symlinks: bool = True) -> PinnedPath:
         """Hold the file open, so that programs and libraries that take paths can use this very
         file.
+
+        Of a directory, a path through the pinned one is resolved by the host's rules again.
         """
         root = self._root
         fd = root.find(self._raw) if follow_symlinks else root.find_last(self._raw)

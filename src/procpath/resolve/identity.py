@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from procpath.linux import AT_EMPTY_PATH, STATX_MNT_ID, STATX_MNT_ID_UNIQUE, statx
+from procpath.linux import AT_EMPTY_PATH, STATX_BTIME, STATX_MNT_ID, STATX_MNT_ID_UNIQUE, statx
 from procpath.proc import VerifiedProc
 
 _EITHER_MNT_ID = STATX_MNT_ID | STATX_MNT_ID_UNIQUE
@@ -34,6 +34,22 @@ def mount_id(fd: int) -> int:
             if line.startswith(b"mnt_id:"):
                 return int(line.split()[1])
     raise AssertionError("fdinfo has had a mnt_id line since Linux 3.15")
+
+
+class Birth(NamedTuple):
+    """An identity that a later file with the same inode number does not have.
+
+    Inode numbers are given again; the time when a file was made (statx(2), ``STATX_BTIME``) is
+    not. Where the file system keeps none this is the identity alone.
+    """
+
+    identity: Identity
+    btime_ns: int
+
+
+def birth(fd: int) -> Birth:
+    """The :class:`Birth` of what ``fd`` holds."""
+    return Birth(identity(fd), statx(fd, b"", AT_EMPTY_PATH, STATX_BTIME).btime_ns)
 
 
 def identity(fd: int) -> Identity:

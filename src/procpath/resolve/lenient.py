@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from errno import EAGAIN
 from typing import NamedTuple
 
-from procpath.errors import EscapeError, UnverifiedProcError, os_error
+from procpath.errors import EscapeError, os_error, tells_of_path
 from procpath.resolve.interface import Resolver, Rules
 from procpath.resolve.links import read_followable
 from procpath.resolve.walk import ANYTHING, MAXSYMLINKS, RESTARTS, DirectoryStack, Overtaken
@@ -89,8 +89,10 @@ class _LenientWalk:
         """Go into a directory, or follow a link; False for anything else and where it fails."""
         try:
             fd = os.open(name, ANYTHING, dir_fd=self._stack.dirfd)
-        except OSError:
-            return False
+        except OSError as error:
+            if tells_of_path(error):
+                return False
+            raise
         keep = False
         try:
             mode = os.fstat(fd).st_mode
@@ -111,10 +113,10 @@ class _LenientWalk:
             return False
         try:
             text = read_followable(link)
-        except UnverifiedProcError:
+        except OSError as error:
+            if tells_of_path(error):
+                return False
             raise
-        except OSError:
-            return False
         self._followed += 1
         self._inside.add(location)
         self._todo.append(_EndOfLink(location))

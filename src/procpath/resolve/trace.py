@@ -13,6 +13,9 @@ from typing import overload
 
 from procpath.resolve.walk import Observation, StepKind, Walker
 
+_MOST_KEPT = 16 << 20
+"""Bytes of in-root paths that a trace keeps."""
+
 _WORDS: dict[StepKind, str] = {
     "start": "start at the root",
     "directory": "enter",
@@ -56,13 +59,15 @@ class Trace(Sequence[Step]):
     """What the walker did with a path: a sequence of :class:`Step`.
 
     ``path`` is the path that was asked for, ``result`` the in-root path that it led to or
-    None, ``error`` what it ended in or None. ``str()`` is a line a step.
+    None, ``error`` what it ended in or None. ``omitted`` counts the steps at the end that
+    were not kept: a hostile tree can make a path take 80,000. ``str()`` is a line a step.
     """
 
     path: str
     steps: tuple[Step, ...]
     result: str | None
     error: OSError | None = field(default=None, compare=False)
+    omitted: int = 0
 
     @overload
     def __getitem__(self, index: int) -> Step: ...
@@ -82,19 +87,38 @@ class Trace(Sequence[Step]):
         lines = [
             step.directory.ljust(width) + str(step)[len(step.directory) :] for step in self.steps
         ]
+        if self.omitted:
+            lines.append(f"and {self.omitted} more steps")
         return "\n".join(lines)
+
+
+class _Recorder:
+    """Keeps what the walker tells, up to a bound."""
+
+    def __init__(self) -> None:
+        self.observations: list[Observation] = []
+        self.omitted = 0
+        self._room = _MOST_KEPT
+
+    def __call__(self, observation: Observation) -> None:
+        self._room -= len(observation.location) + len(observation.name)
+        if self._room > 0:
+            self.observations.append(observation)
+        else:
+            self.omitted += 1
 
 
 def trace(walker: Walker, path: bytes) -> Trace:
     """Walk along ``path`` and tell of every step. A path that leads nowhere is an answer too."""
-    observations: list[Observation] = []
+    recorder = _Recorder()
     result: str | None = None
     failure: OSError | None = None
     try:
-        result = os.fsdecode(walker.observe(path, observations.append))
+        result = os.fsdecode(walker.observe(path, recorder))
     except OSError as error:
         failure = error
-    return Trace(os.fsdecode(path), tuple(_steps(observations)), result, failure)
+    steps = tuple(_steps(recorder.observations))
+    return Trace(os.fsdecode(path), steps, result, failure, recorder.omitted)
 
 
 def _steps(observations: list[Observation]) -> Iterator[Step]:

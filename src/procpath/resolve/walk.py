@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple, Self, TypeVar
 
 from procpath.errors import EscapeError, UnverifiedProcError, os_error
 from procpath.proc import VerifiedProc
-from procpath.resolve.identity import Identity, identity, mount_id
+from procpath.resolve.identity import Birth, birth, mount_id
 from procpath.resolve.interface import Parent, Resolver, Rules, are_valid, as_openat_reads
 from procpath.resolve.links import read_followable, require_followable
 from procpath.resolve.reopen import open_checked_first
@@ -68,14 +68,14 @@ class Overtaken(Exception):
 class DirectoryStack:
     """The directories from the root down to where the walk stands.
 
-    The deepest ones are held open. Of those above only the identity is kept: coming
+    The deepest ones are held open. Of those above only the birth is kept: coming
     back to one of them goes by ``..``, and has to arrive where the walk came through.
     """
 
     def __init__(self, rootfd: int) -> None:
         self._rootfd = rootfd
         self._held: deque[int] = deque()
-        self._released: list[Identity] = []
+        self._released: list[Birth] = []
         self.names: list[bytes] = []
 
     @property
@@ -87,7 +87,7 @@ class DirectoryStack:
         self._held.append(dirfd)
         self.names.append(name)
         if len(self._held) > _HELD_DIRECTORIES:
-            self._released.append(identity(self._held[0]))
+            self._released.append(birth(self._held[0]))
             os.close(self._held.popleft())
 
     def leave(self) -> None:
@@ -100,7 +100,7 @@ class DirectoryStack:
     def _reopen_released(self) -> int:
         above = os.open(b"..", _DIRECTORY, dir_fd=self._held[0])
         try:
-            if identity(above) != self._released[-1]:
+            if birth(above) != self._released[-1]:
                 raise Overtaken
         except BaseException:
             os.close(above)
@@ -180,10 +180,11 @@ class Walk:
         self._follow(name, fd)
         return True
 
-    def follow_or_look_again(self, name: bytes) -> bool:
-        """What to do where ``name`` did not open as a directory; False if it really is none.
+    def follow_or_look_again(self, name: bytes, refusal: int) -> bool:
+        """What to do where ``name`` did not open without following a link.
 
-        A directory or nothing at all means that it was swapped between two looks at it.
+        False if it really is what ``refusal`` (``ENOTDIR`` or ``ELOOP``) says, and no link;
+        otherwise it was swapped between two looks at it.
         """
         try:
             fd = os.open(name, ANYTHING, dir_fd=self.dirfd)
@@ -193,10 +194,10 @@ class Walk:
         try:
             if self.follow_if_link(name, fd):
                 return True
-            if stat.S_ISDIR(os.fstat(fd).st_mode):
-                self._look_again(name)
-                return True
-            return False
+            if refusal == ENOTDIR and not stat.S_ISDIR(os.fstat(fd).st_mode):
+                return False
+            self._look_again(name)
+            return True
         finally:
             os.close(fd)
 
@@ -221,7 +222,7 @@ class Walk:
         except OSError as error:
             if error.errno not in _NOT_A_DIRECTORY_OR_A_LINK:
                 raise
-            if not self.follow_or_look_again(name):
+            if not self.follow_or_look_again(name, ENOTDIR):
                 raise os_error(ENOTDIR) from None
             return
         try:
@@ -400,7 +401,7 @@ def _open_unless_link(walk: Walk, name: bytes, flags: int, mode: int) -> int | N
     except OSError as error:
         if error.errno not in _NOT_A_DIRECTORY_OR_A_LINK:
             raise
-        if not walk.follow_or_look_again(name):
+        if not walk.follow_or_look_again(name, error.errno):
             raise
         return None
     if flags & os.O_PATH:
