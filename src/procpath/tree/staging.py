@@ -1,0 +1,73 @@
+"""A new file or tree, made under a temporary name and given its own when it is whole.
+
+Promises that nothing half-made is ever seen under the final name, and that nothing is left
+under the temporary one, ``.procpath-`` and 16 random digits in the same directory, but by
+a process that is killed. Rests on rename(2) and renameat2(2).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from errno import EINVAL, ENOSYS
+from types import TracebackType
+from typing import Self
+
+from procpath.linux import RENAME_NOREPLACE, renameat2
+from procpath.tree.removing import remove_own
+
+
+class Staged:
+    """Something that is being made in the directory ``dirfd``, as :attr:`name` for now."""
+
+    def __init__(self, dirfd: int) -> None:
+        self.name = f".procpath-{secrets.token_hex(8)}"
+        self._dirfd = dirfd
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            return
+        try:
+            remove_own(self._dirfd, self.name)
+        except OSError as left_behind:
+            error.add_note(f"what was made is still there: {left_behind}")
+
+    def replace(self, final: bytes) -> None:
+        """Give it the name ``final``; what has that name is replaced as by rename(2)."""
+        os.rename(self.name, final, src_dir_fd=self._dirfd, dst_dir_fd=self._dirfd)
+
+    def publish(self, final: bytes) -> None:
+        """Give it the name ``final``. ``EEXIST`` if something has that name."""
+        temporary = os.fsencode(self.name)
+        try:
+            renameat2(self._dirfd, temporary, self._dirfd, final, RENAME_NOREPLACE)
+        except OSError as error:
+            # Old kernels, and file systems such as NFS (rename(2)).
+            if error.errno not in (ENOSYS, EINVAL):
+                raise
+            self._publish_by_link(final)
+
+    def _publish_by_link(self, final: bytes) -> None:
+        """As :meth:`publish`, without renameat2(2)."""
+        status = os.stat(self.name, dir_fd=self._dirfd, follow_symlinks=False)
+        if stat.S_ISDIR(status.st_mode):
+            # A directory has no other links; but rename(2) puts it over an empty one at most.
+            self.replace(final)
+            return
+        os.link(
+            self.name,
+            final,
+            src_dir_fd=self._dirfd,
+            dst_dir_fd=self._dirfd,
+            follow_symlinks=False,
+        )
+        os.unlink(self.name, dir_fd=self._dirfd)
