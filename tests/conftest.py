@@ -5,19 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from containers import RuncContainer, missing_requirements
 from procpath import RootedPath, VerifiedProc
-from support import open_descriptors
+from support import open_descriptors, remove_tree
 
 # Here and not beside the tests that use them, because Hypothesis looks for the profile that
 # --hypothesis-profile names before pytest loads other files. `long` is for nights.
 settings.register_profile("ci", deadline=None, print_blob=True)
 settings.register_profile("long", settings.get_profile("ci"), max_examples=2000)
 settings.load_profile("ci")
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """pytest's own, removed after the test: pytest, who keeps it, fails at removing deep trees."""
+    yield tmp_path
+    remove_tree(tmp_path)
 
 
 @pytest.fixture

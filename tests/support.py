@@ -10,7 +10,9 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import shutil
 import signal
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable
@@ -135,6 +137,18 @@ def chrooted(
         return func(*args, **kwargs)
 
     return run_in_child(inside)
+
+
+def remove_tree(top: str | os.PathLike[str]) -> None:
+    """Remove a tree of any depth.
+
+    ``shutil.rmtree`` needs a level of recursion for each level of the tree until Python 3.12,
+    and a descriptor from 3.13 on.
+    """
+    try:
+        shutil.rmtree(top)
+    except (OSError, RecursionError):
+        subprocess.run(["rm", "-rf", "--", top], check=True)
 
 
 def open_descriptors() -> dict[int, str]:

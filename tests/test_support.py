@@ -5,13 +5,22 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from procpath import linux
 from procpath.errors import ProcessGoneError
-from support import ChildFailedError, chrooted, open_descriptors, private_mounts, run_in_child
+from support import (
+    ChildFailedError,
+    chrooted,
+    open_descriptors,
+    private_mounts,
+    remove_tree,
+    run_in_child,
+)
 
 PR_SET_DUMPABLE = 4  # prctl(2)
 
@@ -91,3 +100,38 @@ def test_an_open_descriptor_is_counted() -> None:
     finally:
         os.close(fd)
     assert open_descriptors() == before
+
+
+def test_a_tree_is_removed_however_deep(tmp_path: Path) -> None:
+    def make() -> None:
+        os.chdir(tmp_path)
+        for _ in range(1100):
+            os.mkdir("deeper")
+            os.chdir("deeper")
+
+    run_in_child(make)
+    remove_tree(tmp_path / "deeper")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("forbidden", "code"), [("", 0), ("1", 1)])
+def test_a_skipped_test_fails_the_run_where_skips_are_forbidden(
+    tmp_path: Path, forbidden: str, code: int
+) -> None:
+    tests = Path(__file__).parent
+    skipping = tmp_path / "test_skipping.py"
+    skipping.write_text("import pytest\ndef test_it(): pytest.skip('not here')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-c", os.devnull, skipping],
+        env=os.environ
+        | {
+            "PROCPATH_NO_SKIPS": forbidden,
+            "PYTHONPATH": os.pathsep.join([os.fspath(tests), *filter(None, sys.path)]),
+        },
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert "1 skipped" in done.stdout
+    assert done.returncode == code
