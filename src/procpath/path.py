@@ -55,11 +55,14 @@ from procpath.proc import VerifiedProc
 from procpath.resolve.lenient import locate_leniently
 from procpath.resolve.trace import Trace, trace
 from procpath.root import OptionArguments, Root
+from procpath.tree import copying, moving, removing
 from procpath.tree.descent import LISTING, scan
 from procpath.tree.matching import glob, parse_pattern
+from procpath.tree.places import HostPlace, Place, RootedPlace
 from procpath.tree.walking import OnError, below, walk_following, walk_real
 
 P = TypeVar("P", bound="RootedPath")
+H = TypeVar("H", "RootedPath", pathlib.Path)
 
 TextMode = Literal[
     "r", "w", "a", "x", "r+", "w+", "a+", "x+", "rt", "wt", "at", "xt", "r+t", "w+t", "a+t", "x+t"
@@ -737,6 +740,151 @@ class RootedPath(LexicalPath, from_segments=True):
             return other
         return self.with_segments(other)
 
+    # Copying, moving and removing trees
+
+    @overload
+    def copy(
+        self,
+        target: H,
+        *,
+        follow_symlinks: bool = True,
+        preserve_metadata: bool = False,
+        follow_outside: bool = False,
+    ) -> H: ...
+    @overload
+    def copy(
+        self,
+        target: str,
+        *,
+        follow_symlinks: bool = True,
+        preserve_metadata: bool = False,
+        follow_outside: bool = False,
+    ) -> Self: ...
+    def copy(
+        self,
+        target: Segment | pathlib.Path,
+        *,
+        follow_symlinks: bool = True,
+        preserve_metadata: bool = False,
+        follow_outside: bool = False,
+    ) -> RootedPath | pathlib.Path:
+        """Copy the file or tree to ``target``: a path of any root, or a host path of pathlib.
+
+        What is copied appears under its final name only when it is whole. Links are followed
+        inside the root; with ``follow_symlinks=False`` they are copied as links. On the way out
+        of the root so are those that lead out of the copied tree, unless ``follow_outside``.
+        ``preserve_metadata`` keeps modes, times, extended attributes and, where that is
+        permitted, owners. Returns ``target`` as a path.
+        """
+        end = self._end(target)
+        choices = copying.Choices(follow_symlinks, preserve_metadata, follow_outside)
+        copying.copy(_place(self), _place(end), choices)
+        return end.joinpath()
+
+    @overload
+    def copy_into(
+        self,
+        target_dir: H,
+        *,
+        follow_symlinks: bool = True,
+        preserve_metadata: bool = False,
+        follow_outside: bool = False,
+    ) -> H: ...
+    @overload
+    def copy_into(
+        self,
+        target_dir: str,
+        *,
+        follow_symlinks: bool = True,
+        preserve_metadata: bool = False,
+        follow_outside: bool = False,
+    ) -> Self: ...
+    def copy_into(
+        self,
+        target_dir: Segment | pathlib.Path,
+        *,
+        follow_symlinks: bool = True,
+        preserve_metadata: bool = False,
+        follow_outside: bool = False,
+    ) -> RootedPath | pathlib.Path:
+        """:meth:`copy` to the same name in ``target_dir``."""
+        return self.copy(
+            self._in(target_dir),
+            follow_symlinks=follow_symlinks,
+            preserve_metadata=preserve_metadata,
+            follow_outside=follow_outside,
+        )
+
+    def copy_from(
+        self,
+        source: Segment | pathlib.Path,
+        *,
+        follow_symlinks: bool = True,
+        preserve_metadata: bool = False,
+        follow_outside: bool = False,
+    ) -> Self:
+        """Copy ``source``, a path of any root or a host path of pathlib, to this path."""
+        choices = copying.Choices(follow_symlinks, preserve_metadata, follow_outside)
+        copying.copy(_place(self._end(source)), _place(self), choices)
+        return self.joinpath()
+
+    def _copy_from(
+        self,
+        source: Segment | pathlib.Path,
+        follow_symlinks: bool = True,
+        preserve_metadata: bool = False,
+    ) -> None:
+        """What ``pathlib.Path.copy()`` of Python 3.14 calls on a target of another kind."""
+        self.copy_from(source, follow_symlinks=follow_symlinks, preserve_metadata=preserve_metadata)
+
+    @overload
+    def move(self, target: H) -> H: ...
+    @overload
+    def move(self, target: str) -> Self: ...
+    def move(self, target: Segment | pathlib.Path) -> RootedPath | pathlib.Path:
+        """Rename to ``target``; onto another file system or out of the root, copy and remove.
+
+        Returns ``target`` as a path.
+        """
+        end = self._end(target)
+        moving.move(_place(self), _place(end))
+        return end.joinpath()
+
+    @overload
+    def move_into(self, target_dir: H) -> H: ...
+    @overload
+    def move_into(self, target_dir: str) -> Self: ...
+    def move_into(self, target_dir: Segment | pathlib.Path) -> RootedPath | pathlib.Path:
+        """:meth:`move` to the same name in ``target_dir``."""
+        return self.move(self._in(target_dir))
+
+    def rmtree(
+        self,
+        ignore_errors: bool = False,
+        onexc: Callable[[Callable[..., object], Self, OSError], object] | None = None,
+        *,
+        cross_mounts: bool = False,
+    ) -> None:
+        """Remove the directory and all below it, never following a link; see ``shutil.rmtree``.
+
+        ``onexc(function, path, error)`` is called for what cannot be removed. What is mounted
+        in the tree is left alone, an error, unless ``cross_mounts``.
+        """
+
+        handle: removing.OnError = removing.ignore if ignore_errors else removing.reraise
+        if onexc is not None and not ignore_errors:
+            handle = partial(_tell, onexc, self)
+        removing.rmtree(_place(self), handle, cross_mounts=cross_mounts)
+
+    def _end(self, path: Segment | pathlib.Path) -> RootedPath | pathlib.Path:
+        """What is said by a path or by words, which are of this root."""
+        return path if isinstance(path, (RootedPath, pathlib.Path)) else self.with_segments(path)
+
+    def _in(self, directory: Segment | pathlib.Path) -> RootedPath | pathlib.Path:
+        if not self.name:
+            raise ValueError(f"{self!r} has an empty name")
+        return self._end(directory) / self.name
+
     # For other programs
 
     def pin(self, *, follow_symlinks: bool = True) -> PinnedPath:
@@ -841,6 +989,22 @@ def _unpickled(cls: type[RootedPath], root: Root, text: str) -> RootedPath:
         reason = f"{cls.__name__} is bound to another directory here"
         raise OSError(ESTALE, reason, root.origin)
     return path
+
+
+def _tell(
+    onexc: Callable[[Callable[..., object], P, OSError], object],
+    top: P,
+    function: Callable[..., object],
+    path: str,
+    error: OSError,
+) -> object:
+    return onexc(function, top._normalized(path), error)
+
+
+def _place(path: RootedPath | pathlib.Path) -> Place:
+    if isinstance(path, RootedPath):
+        return RootedPlace(path._root, str(path), path._raw)
+    return HostPlace(os.fspath(path))
 
 
 def _known_home(home: str | None) -> str:
