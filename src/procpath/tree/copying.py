@@ -79,7 +79,7 @@ def _copy_file(maker: Maker, original: Original, source: Place, target: Place) -
         replaced = _open_replaced(maker, parent, original, source, target)
         try:
             with Staged(parent.dirfd) as staged:
-                maker.make(original, parent.dirfd, staged.name, replaced)
+                maker.make(original, staged, replaced)
                 with maker.blame_target:
                     staged.replace(parent.name)
         finally:
@@ -97,7 +97,7 @@ def _copy_other(maker: Maker, original: Original, source: Place, target: Place) 
         if stat.S_ISDIR(original.status.st_mode) and lies_within(parent.dirfd, original.status):
             raise both("Source path is a parent of target path", source, target)
         with Staged(parent.dirfd) as staged:
-            maker.make(original, parent.dirfd, staged.name)
+            maker.make(original, staged)
             with maker.blame_target:
                 staged.publish(parent.name)
 

@@ -40,6 +40,7 @@ from procpath.tree.descent import LISTING
 from procpath.tree.filedata import copy_data
 from procpath.tree.held import Closing, HeldDirectories
 from procpath.tree.places import LOOK, Blame, Place
+from procpath.tree.staging import Staged
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -101,15 +102,22 @@ class Maker:
         self._tally = Tally()
         self._on_progress = on_progress
 
-    def make(self, original: Original, dirfd: int, name: str, replaced: int | None = None) -> None:
-        """Make ``name`` in the directory ``dirfd`` a copy of ``original``.
+    def make(self, original: Original, staged: Staged, replaced: int | None = None) -> None:
+        """Make ``staged`` a copy of ``original``.
 
         ``replaced`` is an open file that a regular file takes mode and owner from.
         """
-        kind = stat.S_IFMT(original.status.st_mode)
-        if kind == stat.S_IFDIR:
-            self._make_tree(original, dirfd, name)
-        elif kind == stat.S_IFREG:
+        if stat.S_ISDIR(original.status.st_mode):
+            self._make_tree(original, staged)
+            self.count()
+        else:
+            self.make_entry(original, staged.dirfd, staged.name, replaced)
+
+    def make_entry(
+        self, original: Original, dirfd: int, name: str, replaced: int | None = None
+    ) -> None:
+        """As :meth:`make`, in the directory ``dirfd``, of anything but a directory."""
+        if stat.S_ISREG(original.status.st_mode):
             self._make_file(original, dirfd, name, replaced)
         else:
             self._make_unopened(original, dirfd, name)
@@ -122,13 +130,14 @@ class Maker:
         if self._on_progress is not None:
             self._on_progress(self._tally)
 
-    def _make_tree(self, original: Original, dirfd: int, name: str) -> None:
+    def _make_tree(self, original: Original, staged: Staged) -> None:
         with self.blame_target:
-            made = self.new_directory(dirfd, name)
+            made = self.new_directory(staged.dirfd, staged.name)
         with HeldDirectories(made, os.O_PATH) as into:
             if self.rules.preserve_metadata:
                 with self.blame_target:
                     _require_empty(made)
+            staged.made = os.fstat(made)
             with self.blame_source:
                 listing = reopen(original.fd, LISTING)
             with HeldDirectories(listing, os.O_RDONLY) as out_of:
@@ -219,7 +228,11 @@ class _Tree:
     """The copying of what is in a directory, and below."""
 
     def __init__(
-        self, maker: Maker, top: Original, out_of: HeldDirectories, into: HeldDirectories
+        self,
+        maker: Maker,
+        top: Original,
+        out_of: HeldDirectories,
+        into: HeldDirectories,
     ) -> None:
         self._maker = maker
         self._rules = maker.rules
@@ -265,7 +278,7 @@ class _Tree:
             if original.status.st_nlink > 1 and not original.by_link:
                 self._copy_one_of_several(original, name)
             else:
-                self._maker.make(original, self._into.dirfd, name)
+                self._maker.make_entry(original, self._into.dirfd, name)
         self._names.pop()
 
     def _look(self, name: str) -> Original:
@@ -341,7 +354,7 @@ class _Tree:
             if linked:
                 self._maker.count()
                 return
-        self._maker.make(original, dirfd, name)
+        self._maker.make_entry(original, dirfd, name)
         with self._maker.blame_target:
             status = os.stat(name, dir_fd=dirfd, follow_symlinks=False)
         self._first[key] = _First("/".join(self._names), status.st_dev, status.st_ino)

@@ -93,7 +93,7 @@ def _copy_and_remove(old: _Named, new: _Named, on_progress: OnProgress | None) -
         )
         maker = Maker(source, target, rules, on_progress)
         with Staged(new.dirfd) as staged:
-            maker.make(original, new.dirfd, staged.name)
+            maker.make(original, staged)
             with maker.blame_target:
                 staged.replace(new.name)
         # While it is held, its inode number is not given to another file.

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from errno import EBUSY, ELOOP, ESTALE, EXDEV
 from typing import NamedTuple, NoReturn, TypeAlias
 
-from procpath.errors import UnverifiedProcError, os_error
+from procpath.errors import UnverifiedProcError
 from procpath.linux import (
     AT_NO_AUTOMOUNT,
     AT_SYMLINK_NOFOLLOW,
@@ -80,18 +80,22 @@ def remove_same(parent: Parent, status: os.stat_result, path: Callable[[list[str
         os.unlink(parent.name, dir_fd=parent.dirfd)
 
 
-def remove_own(dirfd: int, name: str) -> None:
-    """Remove ``name``, whatever it is, with modes of directories in the way: it was made by us.
+def remove_own(dirfd: int, name: str, made: os.stat_result | None) -> None:
+    """Remove ``name`` that we made, whatever the modes of directories in it; of a directory
+    ``made`` tells which.
 
-    Nothing there is fine too.
+    Nothing there is fine too. ``ESTALE`` if another directory has taken its place.
     """
     try:
         os.unlink(name, dir_fd=dirfd)
     except FileNotFoundError:
         return
     except IsADirectoryError:
+        if made is None:
+            os.rmdir(name, dir_fd=dirfd)
+            return
         parent = Parent(dirfd, os.fsencode(name), True)
-        _OwnRemoval(lambda names: "/".join([name, *names]), parent, reraise, False).run()
+        _OwnRemoval(lambda names: "/".join([name, *names]), parent, made).run()
 
 
 def mount_of_entry(dirfd: int, name: str | bytes) -> int:
@@ -224,7 +228,7 @@ class _Removal:
 
 
 class _SameRemoval(_Removal):
-    """Removes a directory if it still is the one that was looked at."""
+    """Removes a directory if it still is the one that was looked at, and stops at an error."""
 
     def __init__(
         self, path: Callable[[list[str]], str], parent: Parent, status: os.stat_result
@@ -234,19 +238,24 @@ class _SameRemoval(_Removal):
 
     def _open(self, dirfd: int, name: str) -> int:
         fd = super()._open(dirfd, name)
-        if not self._frames and not os.path.samestat(os.fstat(fd), self._status):
+        try:
+            self._require_same(fd)
+        except BaseException:
             os.close(fd)
-            raise _replaced()
+            raise
         return fd
 
+    def _require_same(self, fd: int) -> None:
+        if not self._frames and not os.path.samestat(os.fstat(fd), self._status):
+            raise _replaced()
 
-class _OwnRemoval(_Removal):
+
+class _OwnRemoval(_SameRemoval):
     """Removes directories that were given modes that keep ourselves out."""
 
     def _open(self, dirfd: int, name: str) -> int:
-        with Closing(os.open(name, LOOK, dir_fd=dirfd)) as fd:
-            if not stat.S_ISDIR(os.fstat(fd).st_mode):
-                raise os_error(ESTALE)
+        with Closing(os.open(name, LOOK | os.O_DIRECTORY, dir_fd=dirfd)) as fd:
+            self._require_same(fd)
             self_fd = VerifiedProc.default().self_fd()
             os.chmod(self_fd.entry(fd), stat.S_IRWXU, dir_fd=self_fd.fileno())
             return self_fd.reopen(fd, LISTING)
@@ -257,4 +266,4 @@ def _crossing() -> OSError:
 
 
 def _replaced() -> OSError:
-    return OSError(ESTALE, "replaced by another file while it was being moved")
+    return OSError(ESTALE, "replaced by another one meanwhile")

@@ -23,7 +23,9 @@ class Staged:
 
     def __init__(self, dirfd: int) -> None:
         self.name = f".procpath-{secrets.token_hex(8)}"
-        self._dirfd = dirfd
+        self.dirfd = dirfd
+        self.made: os.stat_result | None = None
+        """of the directory that was made, to be told from one that was put in its place"""
 
     def __enter__(self) -> Self:
         return self
@@ -37,19 +39,19 @@ class Staged:
         if error is None:
             return
         try:
-            remove_own(self._dirfd, self.name)
+            remove_own(self.dirfd, self.name, self.made)
         except OSError as left_behind:
             error.add_note(f"what was made is still there: {left_behind}")
 
     def replace(self, final: bytes) -> None:
         """Give it the name ``final``; what has that name is replaced as by rename(2)."""
-        os.rename(self.name, final, src_dir_fd=self._dirfd, dst_dir_fd=self._dirfd)
+        os.rename(self.name, final, src_dir_fd=self.dirfd, dst_dir_fd=self.dirfd)
 
     def publish(self, final: bytes) -> None:
         """Give it the name ``final``. ``EEXIST`` if something has that name."""
         temporary = os.fsencode(self.name)
         try:
-            renameat2(self._dirfd, temporary, self._dirfd, final, RENAME_NOREPLACE)
+            renameat2(self.dirfd, temporary, self.dirfd, final, RENAME_NOREPLACE)
         except OSError as error:
             # Old kernels, and file systems such as NFS (rename(2)).
             if error.errno not in (ENOSYS, EINVAL):
@@ -58,7 +60,7 @@ class Staged:
 
     def _publish_by_link(self, final: bytes) -> None:
         """As :meth:`publish`, without renameat2(2)."""
-        status = os.stat(self.name, dir_fd=self._dirfd, follow_symlinks=False)
+        status = os.stat(self.name, dir_fd=self.dirfd, follow_symlinks=False)
         if stat.S_ISDIR(status.st_mode):
             # A directory has no other links; but rename(2) puts it over an empty one at most.
             self.replace(final)
@@ -66,8 +68,8 @@ class Staged:
         os.link(
             self.name,
             final,
-            src_dir_fd=self._dirfd,
-            dst_dir_fd=self._dirfd,
+            src_dir_fd=self.dirfd,
+            dst_dir_fd=self.dirfd,
             follow_symlinks=False,
         )
-        os.unlink(self.name, dir_fd=self._dirfd)
+        os.unlink(self.name, dir_fd=self.dirfd)
