@@ -34,8 +34,8 @@ __all__ = [
     "UnverifiedProcError",
 ]
 
-ERRORS_OF_OUR_OWN = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
-"""Out of descriptors or memory: says nothing of the path that was looked up."""
+NO_ANSWER = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE))
+"""Out of descriptors or memory, or a failing device: says nothing of what is at a path."""
 
 _Filename: TypeAlias = "str | bytes | None"
 
@@ -112,10 +112,10 @@ class ClosedRootError(ValueError):
 def tells_of_path(error: OSError) -> bool:
     """Whether ``error`` says something of the path that was looked up.
 
-    Being out of descriptors or memory, or a procfs that failed a check, says nothing of it,
-    so ``exists()`` and its like must not take it for "no".
+    Being out of descriptors, a failing device, or a procfs that failed a check says nothing
+    of it, so ``exists()`` and its like must not take it for "no", as pathlib's do.
     """
-    return error.errno not in ERRORS_OF_OUR_OWN and not isinstance(error, UnverifiedProcError)
+    return error.errno not in NO_ANSWER and not isinstance(error, UnverifiedProcError)
 
 
 def os_error(number: int, path: str | bytes | None = None) -> OSError:

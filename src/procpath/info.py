@@ -11,7 +11,7 @@ import os
 import stat
 from functools import cached_property
 
-from procpath.errors import ERRORS_OF_OUR_OWN, os_error, tells_of_path
+from procpath.errors import NO_ANSWER, os_error, tells_of_path
 from procpath.root import Root
 
 
@@ -99,7 +99,7 @@ def mode_of(root: Root, raw: bytes) -> int:
     """The ``st_mode`` of what ``raw`` leads to; 0 where it leads nowhere."""
     fd = root.try_find(raw)
     if fd < 0:
-        if -fd in ERRORS_OF_OUR_OWN:
+        if -fd in NO_ANSWER:
             raise os_error(-fd, raw)
         return 0
     try:

@@ -128,13 +128,13 @@ def _open_or_create_in(
         if stat.S_ISDIR(status.st_mode):
             raise os_error(EISDIR)
         check(fd)
-        _require_creatable(os.fstat(dirfd), status)
+        require_creatable(os.fstat(dirfd), status)
         return reopen(fd, flags)
     finally:
         os.close(fd)
 
 
-def _require_creatable(parent: os.stat_result, file: os.stat_result) -> None:
+def require_creatable(parent: os.stat_result, file: os.stat_result) -> None:
     """Refuse ``O_CREAT`` of somebody else's file in a sticky directory (``EACCES``).
 
     ``fs.protected_regular`` and ``fs.protected_fifos`` of proc_sys_fs(5), by the rules
