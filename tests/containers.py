@@ -129,6 +129,12 @@ class RuncContainer:
         """Start ``argv`` inside, in the background; its PID by the host's count."""
         return self._start("exec", self.id, *argv)
 
+    def end(self, pid: int) -> None:
+        """Kill and reap a process that :meth:`spawn` started."""
+        self._running.remove(pid)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
     def listen(self, path: str) -> socket.socket:
         """A listening UNIX socket that root inside has bound to ``path``."""
         here, there = socket.socketpair()

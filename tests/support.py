@@ -139,6 +139,15 @@ def chrooted(
     return run_in_child(inside)
 
 
+def child_pids() -> set[int]:
+    """The children of this process, zombies too. Shared containers are among them."""
+    pids: set[int] = set()
+    for thread in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{thread}/children") as file:
+            pids.update(map(int, file.read().split()))
+    return pids
+
+
 def remove_tree(top: str | os.PathLike[str]) -> None:
     """Remove a tree of any depth.
 

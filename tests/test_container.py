@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -264,15 +263,17 @@ def test_roots_shows_each_container_once(
     container: RuncContainer, mapped_container: RuncContainer
 ) -> None:
     second = container.spawn(["sleep", "600"])
-    table = roots().splitlines()
+    try:
+        table = roots().splitlines()
+        listed = json.loads(roots("--json"))
+    finally:
+        container.end(second)
     for one in (container, mapped_container):
         [line] = [line for line in table if str(one.pid) in line.split()]
         assert "sleep" in line
         assert "Cellar Linux 7" in line
     assert not any(str(second) in line.split() for line in table)
-    listed = json.loads(roots("--json"))
     assert {container.pid, mapped_container.pid} <= {entry["pid"] for entry in listed}
-    os.kill(second, signal.SIGKILL)
 
 
 def test_after_the_container_was_killed_a_held_root_reads_and_a_new_one_is_refused(

@@ -15,6 +15,7 @@ from procpath import linux
 from procpath.errors import ProcessGoneError
 from support import (
     ChildFailedError,
+    child_pids,
     chrooted,
     open_descriptors,
     private_mounts,
@@ -48,6 +49,17 @@ def test_an_error_that_cannot_be_pickled_still_fails_the_test() -> None:
 
     with pytest.raises(ChildFailedError, match="of this function alone"):
         run_in_child(fail)
+
+
+def test_a_child_is_gone_when_its_call_returns() -> None:
+    before = child_pids()
+    assert run_in_child(os.getpid) not in child_pids()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    assert child_pids() == before | {pid}
+    os.waitpid(pid, 0)
+    assert child_pids() == before
 
 
 def test_a_child_that_dies_fails_the_test() -> None:
