@@ -1,0 +1,24 @@
+"""What every test of trees starts with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from procpath import VerifiedProc
+
+
+@pytest.fixture(autouse=True, scope="session")
+def held_once_per_process() -> None:
+    """The handle of ``/proc/self/fd``, opened at its first use and kept: no leak."""
+    VerifiedProc.default().self_fd().fileno()
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """The umask by which the tests know the modes of new files."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
