@@ -7,6 +7,8 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from procpath import linux
+
 
 @contextmanager
 def living(prepare: Callable[[], object] = lambda: None) -> Iterator[int]:
@@ -34,3 +36,14 @@ def become_user(uid: int) -> None:
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
+
+
+@contextmanager
+def first_of_a_pid_namespace(place: str) -> Iterator[int]:
+    """A waiting child that is the first process of a PID namespace, and has mounted the procfs
+    of that at ``place``. Its PID is as the caller sees it, who is not in the namespace; what
+    the caller forks from now on is.
+    """
+    linux.unshare(linux.CLONE_NEWPID)
+    with living(lambda: linux.mount(b"proc", place.encode(), b"proc")) as pid:
+        yield pid

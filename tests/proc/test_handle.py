@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from proc.attacks import ask_number, ask_status
+from proc.processes import first_of_a_pid_namespace
 from proc.seccomp import NO_MOUNT_IDS, NO_OPENAT2, forbid
 from procpath import linux
 from procpath.errors import ProcessGoneError, UnverifiedProcError
@@ -166,27 +167,13 @@ def in_pid_namespace(func: Callable[[], Any]) -> Any:
 def test_procfs_of_a_pid_namespace_that_lacks_us_says_so() -> None:
     def inside() -> tuple[str, int, bool]:
         place = tempfile.mkdtemp()
-        ready, done = os.pipe(), os.pipe()
-        linux.unshare(linux.CLONE_NEWPID)
-        child = os.fork()
-        if child == 0:
-            linux.mount(b"proc", place.encode(), b"proc")
-            os.write(ready[1], b"x")
-            os.close(done[1])
-            os.read(done[0], 1)
-            os._exit(0)
-        os.read(ready[0], 1)
-        try:
-            with VerifiedProc(place) as proc:
-                with pytest.raises(FileNotFoundError) as raised:
-                    proc.self_status()
-                with pytest.raises(FileNotFoundError):
-                    proc.process()
-                with proc.process(1) as first:
-                    return str(raised.value), len(proc.pids()), first.is_alive()
-        finally:
-            os.close(done[1])
-            os.waitpid(child, 0)
+        with first_of_a_pid_namespace(place), VerifiedProc(place) as proc:
+            with pytest.raises(FileNotFoundError) as raised:
+                proc.self_status()
+            with pytest.raises(FileNotFoundError):
+                proc.process()
+            with proc.process(1) as first:
+                return str(raised.value), len(proc.pids()), first.is_alive()
 
     told, processes, alive = private_mounts(inside)
     assert "not in the PID namespace" in told

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
+import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,13 +18,16 @@ from typing import Any
 import pytest
 
 from proc.attacks import LIE, bind, fifo, lying_directory, lying_link, mount_over_link, own
-from proc.processes import living
+from proc.processes import first_of_a_pid_namespace, living
 from proc.seccomp import NO_MOUNT_IDS, NO_OPENAT2, forbid
+from procpath import linux
 from procpath.errors import MagicLinkError, UnverifiedProcError
 from procpath.proc import VerifiedProc, checks
 from procpath.proc.lookup import DIRECTORY_FLAGS, LINK_FLAGS, Held, Lookup
 from support import private_mounts, run_in_child
 
+LOOK = os.O_PATH | os.O_NOFOLLOW
+UMOUNT_NOFOLLOW = 8  # umount2(2)
 LOOKUPS = {"openat2": {}, "mount numbers": NO_OPENAT2, "listings": NO_MOUNT_IDS}
 
 
@@ -119,7 +125,7 @@ def act_before_opening(monkeypatch: pytest.MonkeyPatch, name: str, act: Callable
     real_open = os.open
 
     def late_open(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
-        if path == name and not flags & os.O_PATH:
+        if path == name and flags & LOOK != LOOK:
             act()
         return real_open(path, flags, *args, **kwargs)
 
@@ -144,6 +150,125 @@ def test_link_that_is_covered_between_check_and_open_is_refused(
         return last - first
 
     assert private_mounts(inside) == 0
+
+
+@pytest.mark.parametrize("way", LOOKUPS)
+def test_link_that_was_covered_only_while_it_was_followed_is_followed_again(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The attacker is gone before anybody can look: only the count of changes tells."""
+
+    def inside() -> tuple[bool, int]:
+        forbid(LOOKUPS[way])
+        process = VerifiedProc(source="mounted").process()
+        truth = os.stat("/proc/self/exe")
+        link, followed = lying_link(), 0
+        real_open = os.open
+
+        def attacked_open(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+            nonlocal followed
+            if path != "exe" or flags & LOOK == LOOK:
+                return real_open(path, flags, *args, **kwargs)
+            followed += 1
+            if followed > 3:
+                return real_open(path, flags, *args, **kwargs)
+            mount_over_link(link, own("exe"))
+            try:
+                return real_open(path, flags, *args, **kwargs)
+            finally:
+                linux.umount2(own("exe").encode(), linux.MNT_DETACH | UMOUNT_NOFOLLOW)
+
+        monkeypatch.setattr(os, "open", attacked_open)
+        fd = process.open_link("exe", os.O_PATH)
+        return os.path.samestat(os.fstat(fd), truth), followed
+
+    assert private_mounts(inside) == (True, 4)
+
+
+def test_link_that_is_covered_already_is_not_opened_to_see_what_it_is() -> None:
+    """Opening a FIFO waits for ever, and a device may do something."""
+
+    def inside() -> None:
+        mount_over_link(fifo(), own("exe"))
+        signal.alarm(10)
+        VerifiedProc(source="mounted").process().open_link("exe", os.O_RDONLY)
+
+    with pytest.raises(UnverifiedProcError):
+        private_mounts(inside)
+
+
+def test_link_that_is_covered_in_a_procfs_that_lacks_us_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There we find no count of changes; what is still mounted afterwards is found all the same."""
+
+    def inside() -> None:
+        place = tempfile.mkdtemp()
+        with first_of_a_pid_namespace(place):
+            with VerifiedProc(place, source="mounted") as proc, proc.process(1) as process:
+                os.close(process.open_link("exe", os.O_PATH))
+                link = lying_link()
+                act_before_opening(
+                    monkeypatch, "exe", lambda: mount_over_link(link, f"{place}/1/exe")
+                )
+                process.open_link("exe", os.O_PATH)
+
+    with pytest.raises(UnverifiedProcError, match="mounted over 'exe'"):
+        private_mounts(inside)
+
+
+def test_link_that_is_covered_each_time_it_is_followed_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def inside() -> None:
+        process = VerifiedProc(source="mounted").process()
+        place = tempfile.mkdtemp()
+
+        def disturb() -> None:
+            linux.mount(b"tmpfs", place.encode(), b"tmpfs")
+            linux.umount2(place.encode(), linux.MNT_DETACH)
+
+        act_before_opening(monkeypatch, "exe", disturb)
+        process.open_link("exe", os.O_RDONLY)
+
+    with pytest.raises(UnverifiedProcError, match="mounts kept changing"):
+        private_mounts(inside)
+
+
+def test_attacker_who_covers_and_uncovers_a_link_is_never_followed() -> None:
+    def victim() -> Counter[str]:
+        link, place = lying_link(), own("exe")
+        truth = os.stat("/proc/self/exe")
+        attacker = os.fork()
+        if attacker == 0:
+            try:
+                while True:
+                    mount_over_link(link, place)
+                    linux.umount2(place.encode(), linux.MNT_DETACH | UMOUNT_NOFOLLOW)
+            finally:
+                os._exit(1)
+        try:
+            process = VerifiedProc(source="mounted").process()
+            counts: Counter[str] = Counter()
+            end = time.monotonic() + 20
+            while min(counts["truth"], counts["refusal"]) < 30 and time.monotonic() < end:
+                try:
+                    fd = process.open_link("exe", os.O_PATH)
+                except UnverifiedProcError:
+                    counts["refusal"] += 1
+                else:
+                    counts["truth" if os.path.samestat(os.fstat(fd), truth) else "lie"] += 1
+                    os.close(fd)
+            return counts
+        finally:
+            os.kill(attacker, signal.SIGKILL)
+            os.waitpid(attacker, 0)
+
+    counts = private_mounts(victim)
+    assert counts["lie"] == 0
+    # It was a race: both happened.
+    assert counts["truth"] >= 1
+    assert counts["refusal"] >= 1
 
 
 @pytest.mark.parametrize("what", [fifo, lambda: "/dev/zero"], ids=["FIFO", "device"])

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import stat
 import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, NoReturn
 
 from procpath import linux
@@ -25,6 +28,7 @@ DIRECTORY_FLAGS: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLL
 """``O_PATH``: a descriptor that cannot be read has no read position that threads would share."""
 LINK_FLAGS: Final = os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW
 
+_FOLLOW_ATTEMPTS: Final = 100
 _LINK_ON_THE_WAY: Final = "a link of procfs stands on the way, and is not followed"
 _ALWAYS: Final = os.O_CLOEXEC | os.O_NOFOLLOW
 _RESOLVE: Final = linux.RESOLVE_NO_XDEV | linux.RESOLVE_NO_SYMLINKS | linux.RESOLVE_BENEATH
@@ -179,23 +183,55 @@ class Lookup:
     def follow(self, dirfd: int, name: str, flags: int, where: str) -> int:
         """Open what the magic link ``name``, one component in ``dirfd``, leads to.
 
-        No system call follows a link that is held by descriptor. So in a procfs where others
-        may mount, the link is checked before, and after too: only what is mounted in between
-        and gone again would not be seen. A detached procfs has no such gap.
+        No system call follows a link that is held by descriptor, so the name is looked up
+        twice: for the checks, and to be followed. Where others may mount, that is believed
+        only if nothing was mounted or unmounted in the meantime; else it is tried again.
         """
-        self.require_link(dirfd, name, where)
-        try:
-            fd = os.open(name, flags | os.O_CLOEXEC | os.O_NOCTTY, dir_fd=dirfd)
-        except OSError as error:
-            error.filename = where
-            raise
-        if not self.detached:
-            try:
+        if self.detached:
+            self.require_link(dirfd, name, where)
+            return _open_followed(dirfd, name, flags, where)
+        for _ in range(_FOLLOW_ATTEMPTS):
+            with self._watch_mounts() as undisturbed:
                 self.require_link(dirfd, name, where)
-            except BaseException:
-                os.close(fd)
-                raise
-        return fd
+                fd = _open_followed(dirfd, name, flags, where)
+                try:
+                    # Without a watch this finds what was mounted since and is still there.
+                    self.require_link(dirfd, name, where)
+                    if undisturbed():
+                        kept, fd = fd, -1
+                        return kept
+                finally:
+                    if fd >= 0:
+                        os.close(fd)
+        raise UnverifiedProcError("mounts kept changing while the link was followed", where)
+
+    @contextmanager
+    def _watch_mounts(self) -> Iterator[Callable[[], bool]]:
+        """Gives a function that says whether no mount of our namespace has changed since.
+
+        ``mountinfo`` polls as exceptional after any change (proc_pid_mounts(5)), once for each
+        opening. The kernel counts the change under the lock by which it makes it visible
+        (``touch_mnt_namespace`` under ``mount_lock``, fs/namespace.c), so whoever was led
+        astray by a mount finds it counted, also if it is gone again.
+
+        A procfs that shows a PID namespace without us has no ``mountinfo`` of ours: there the
+        function always says yes.
+        """
+        try:
+            pid = self.readlink(self.root.fileno(), "self", f"{self.where}/self")
+        except FileNotFoundError:
+            yield lambda: True
+            return
+        name = f"{pid}/mountinfo"
+        mountinfo = self.open(
+            self.root.fileno(), name, os.O_RDONLY, checks.FILE, f"{self.where}/{name}"
+        )
+        try:
+            poll = select.poll()
+            poll.register(mountinfo, select.POLLPRI)
+            yield lambda: not poll.poll(0)
+        finally:
+            os.close(mountinfo)
 
     def require_link(self, dirfd: int, name: str, where: str) -> None:
         """Raise unless ``name`` in ``dirfd`` is a link of procfs with nothing mounted over it."""
@@ -326,3 +362,11 @@ class Lookup:
             if fd >= 0:
                 os.close(fd)
         return name
+
+
+def _open_followed(dirfd: int, name: str, flags: int, where: str) -> int:
+    try:
+        return os.open(name, flags | os.O_CLOEXEC | os.O_NOCTTY, dir_fd=dirfd)
+    except OSError as error:
+        error.filename = where
+        raise
