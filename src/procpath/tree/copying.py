@@ -27,7 +27,7 @@ from errno import EBUSY, EEXIST, EISDIR, ELOOP
 from procpath.errors import SpecialFileError, os_error
 from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import Parent
-from procpath.resolve.reopen import reopen
+from procpath.resolve.reopen import reopen, require_creatable
 from procpath.tree.held import Closing, lies_within
 from procpath.tree.making import Maker, OnProgress, Original, Rules, Tally
 from procpath.tree.places import LOOK, Place, RootedPlace, both
@@ -151,7 +151,8 @@ def _open_replaced(
 
 
 def _require_replaceable(found: int, dirfd: int) -> None:
-    mode = os.fstat(found).st_mode
+    status = os.fstat(found)
+    mode = status.st_mode
     if stat.S_ISDIR(mode):
         raise os_error(EISDIR)
     if stat.S_ISLNK(mode):
@@ -162,3 +163,4 @@ def _require_replaceable(found: int, dirfd: int) -> None:
     if mount_id(found) != mount_id(dirfd):
         # In another mount namespace Linux would allow it, and detach what is mounted there.
         raise OSError(EBUSY, "a mount point, which cannot be replaced")
+    require_creatable(os.fstat(dirfd), status)

@@ -2,7 +2,7 @@
 
 Promises a bounded number of descriptors however deep the tree is, and that going up
 arrives in the directory that was come through, or fails: a directory that was let go is
-reached again by ``..``, and has to have the device, inode and mount that it had. Rests on
+reached again by ``..``, and has to be the one that it was. Rests on
 :mod:`procpath.resolve.identity`.
 """
 
@@ -13,7 +13,7 @@ from errno import ESTALE
 from types import TracebackType
 from typing import Self
 
-from procpath.resolve.identity import Identity, identity
+from procpath.resolve.identity import Birth, birth, identity
 
 _MOST_HELD = 8
 """How many directories besides the top stay open. Few, because a copy holds two such ways
@@ -47,14 +47,14 @@ class Closing:
 class _Level:
     """One directory on the way down."""
 
-    __slots__ = ("by_link", "fd", "identity")
+    __slots__ = ("birth", "by_link", "fd")
 
     def __init__(self, fd: int, by_link: bool) -> None:
         self.fd = fd
         """-1 once it was let go"""
         self.by_link = by_link
         """reached through a link, so its ``..`` does not lead to the level above"""
-        self.identity: Identity | None = None
+        self.birth: Birth | None = None
         """of a directory that was let go"""
 
 
@@ -120,14 +120,14 @@ class HeldDirectories:
         return left.fd, left.by_link
 
     def _let_go(self, level: _Level) -> None:
-        level.identity = identity(level.fd)
+        level.birth = birth(level.fd)
         os.close(level.fd)
         level.fd = -1
 
     def _take_back(self, level: _Level, below: int) -> None:
         fd = os.open("..", self._flags, dir_fd=below)
         try:
-            if identity(fd) != level.identity:
+            if birth(fd) != level.birth:
                 raise OSError(ESTALE, "the directory above was moved meanwhile")
         except BaseException:
             os.close(fd)

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import EBUSY, EXDEV
+from errno import EACCES, EBUSY, ELOOP, ENOENT, ENOTDIR, EXDEV
 from types import TracebackType
 from typing import Self
 
-from procpath.errors import UnverifiedProcError
 from procpath.resolve.identity import mount_id
 from procpath.tree.held import Closing, lies_within
 from procpath.tree.making import Maker, OnProgress, Original, Rules
 from procpath.tree.places import LOOK, Blame, Place, both
 from procpath.tree.removing import mount_of_entry, remove_same
 from procpath.tree.staging import Staged
+
+_LEADS_NOWHERE = frozenset((EACCES, ELOOP, ENOENT, ENOTDIR))
 
 
 def move(source: Place, target: Place, on_progress: OnProgress | None = None) -> None:
@@ -111,9 +112,9 @@ def _require_different(source: Place, target: Place) -> None:
 def _status(place: Place) -> os.stat_result | None:
     try:
         found = place.find()
-    except UnverifiedProcError:
-        raise
-    except OSError:
+    except OSError as error:
+        if error.errno not in _LEADS_NOWHERE:
+            raise
         return None
     with Closing(found):
         return os.fstat(found)

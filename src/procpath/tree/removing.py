@@ -163,8 +163,6 @@ class _Removal:
         try:
             fd = self._open(way.dirfd, name)
             try:
-                if self._mount is not None and mount_id(fd) != self._mount:
-                    raise _crossing()
                 function = os.scandir
                 entries = entries_of(fd)
             except BaseException:
@@ -185,7 +183,18 @@ class _Removal:
                 self._unlink(fd, entry.name)
 
     def _open(self, dirfd: int, name: str) -> int:
-        return os.open(name, _REAL_LISTING, dir_fd=dirfd)
+        """Open a directory if it is one to remove."""
+        fd = os.open(name, _REAL_LISTING, dir_fd=dirfd)
+        try:
+            self._require_ours(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def _require_ours(self, fd: int) -> None:
+        if self._mount is not None and mount_id(fd) != self._mount:
+            raise _crossing()
 
     def _unlink(self, dirfd: int, name: str) -> None:
         try:
@@ -236,16 +245,8 @@ class _SameRemoval(_Removal):
         super().__init__(path, parent, reraise, cross_mounts=False)
         self._status = status
 
-    def _open(self, dirfd: int, name: str) -> int:
-        fd = super()._open(dirfd, name)
-        try:
-            self._require_same(fd)
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
-
-    def _require_same(self, fd: int) -> None:
+    def _require_ours(self, fd: int) -> None:
+        super()._require_ours(fd)
         if not self._frames and not os.path.samestat(os.fstat(fd), self._status):
             raise _replaced()
 
@@ -255,9 +256,10 @@ class _OwnRemoval(_SameRemoval):
 
     def _open(self, dirfd: int, name: str) -> int:
         with Closing(os.open(name, LOOK | os.O_DIRECTORY, dir_fd=dirfd)) as fd:
-            self._require_same(fd)
+            self._require_ours(fd)
             self_fd = VerifiedProc.default().self_fd()
-            os.chmod(self_fd.entry(fd), stat.S_IRWXU, dir_fd=self_fd.fileno())
+            if os.fstat(fd).st_mode & stat.S_IRWXU != stat.S_IRWXU:
+                os.chmod(self_fd.entry(fd), stat.S_IRWXU, dir_fd=self_fd.fileno())
             return self_fd.reopen(fd, LISTING)
 
 
