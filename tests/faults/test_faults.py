@@ -1,0 +1,246 @@
+"""Each system call of each operation fails in turn, in every way: no wrong answer, no leak."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+import socket
+import stat
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import pytest
+
+from faults.layer import Faults, faults
+from proc.seccomp import forbid
+from procpath import Root, RootedPath, VerifiedProc
+from support import open_descriptors, run_in_child
+
+ERRNOS = [
+    *(errno.EINTR, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EACCES),
+    *(errno.ESTALE, errno.ELOOP, errno.ENOSYS, errno.EPERM, errno.EAGAIN),
+]
+
+ANSWERS_NO_TO = {errno.EACCES, errno.ELOOP, errno.EPERM, errno.ENOSYS, errno.EAGAIN, errno.EINTR}
+"""What tells, or may tell, of a path: `exists()` and its like say no, as pathlib's do."""
+
+Operation = Callable[[RootedPath], Any]
+
+READING: dict[str, Operation] = {
+    "stat": lambda p: p.joinpath("to-f").stat().st_ino,
+    "lstat": lambda p: stat.S_IFMT(p.joinpath("to-f").lstat().st_mode),
+    "read_bytes": lambda p: p.joinpath("to-d/g").read_bytes(),
+    "read_text": lambda p: p.joinpath("to-f").read_text(),
+    "open": lambda p: closing_read(p.joinpath("f")),
+    "iterdir": lambda p: sorted(map(str, p.iterdir())),
+    "walk": lambda p: [(str(d), sorted(a), sorted(b)) for d, a, b in p.walk(on_error=reraise)],
+    "resolve": lambda p: str(p.joinpath("to-d/g").resolve(strict=True)),
+    "readlink": lambda p: str(p.joinpath("to-f").readlink()),
+    "samefile": lambda p: p.joinpath("to-f").samefile(p / "f"),
+    "owner": lambda p: p.joinpath("f").owner(),
+    "group": lambda p: p.joinpath("f").group(),
+    "home": lambda p: str(p.home()),
+    "trace": lambda p: [step.kind for step in p.joinpath("to-d/g").trace()],
+    "pin": lambda p: closing_pin(p / "f"),
+    "connect": lambda p: p.joinpath("socket").connect().close(),
+    "as_root": lambda p: closing_root(p / "d"),
+}
+ASKING: dict[str, Operation] = {
+    "exists": lambda p: p.joinpath("to-f").exists(),
+    "lexists": lambda p: p.joinpath("to-f").exists(follow_symlinks=False),
+    "is_file": lambda p: p.joinpath("to-f").is_file(),
+    "is_dir": lambda p: p.joinpath("to-d").is_dir(),
+    "is_symlink": lambda p: p.joinpath("to-d").is_symlink(),
+    "is_mount": lambda p: p.is_mount(),
+    "info": lambda p: p.joinpath("to-d").info.is_dir(),
+}
+LENIENT: dict[str, Operation] = {
+    "resolve leniently": lambda p: str(p.joinpath("to-d/none/x").resolve()),
+    "glob": lambda p: sorted(map(str, p.glob("*/g"))),
+    "rglob": lambda p: sorted(map(str, p.rglob("*"))),
+}
+WRITING: dict[str, Operation] = {
+    "write_text": lambda p: p.joinpath("new").write_text("new text"),
+    "touch": lambda p: p.joinpath("new").touch(),
+    "mkdir": lambda p: p.joinpath("n/e/w").mkdir(parents=True),
+    "unlink": lambda p: p.joinpath("to-f").unlink(),
+    "rmdir": lambda p: p.joinpath("empty").rmdir(),
+    "rename": lambda p: str(p.joinpath("f").rename("new")),
+    "rename without replacing": lambda p: str(p.joinpath("f").rename("new", replace=False)),
+    "exchange": lambda p: p.joinpath("f").exchange("d"),
+    "symlink_to": lambda p: p.joinpath("new").symlink_to("f"),
+    "hardlink_to": lambda p: p.joinpath("new").hardlink_to("f"),
+    "chmod": lambda p: p.joinpath("to-f").chmod(0o600),
+    "chown": lambda p: p.joinpath("to-f").chown(7, 8),
+    "utime": lambda p: p.joinpath("to-f").utime(ns=(1, 2)),
+    "copy": lambda p: str(p.joinpath("f").copy("new")),
+    "copy a tree": lambda p: str(
+        p.joinpath("d").copy("new", follow_symlinks=False, preserve_metadata=True)
+    ),
+    "move": lambda p: str(p.joinpath("d").move("new")),
+    "rmtree": lambda p: p.joinpath("d").rmtree(),
+}
+
+
+def reraise(error: OSError) -> None:
+    raise error
+
+
+def closing_read(path: RootedPath) -> str:
+    with path.open() as file:
+        return file.read()
+
+
+def closing_pin(path: RootedPath) -> int:
+    with path.pin() as pinned:
+        return os.fstat(pinned.fileno()).st_ino
+
+
+def closing_root(path: RootedPath) -> list[str]:
+    with path.as_root() as root:
+        return sorted(map(str, RootedPath(root).iterdir()))
+
+
+@pytest.fixture(params=["walk", "openat2"])
+def resolver(request: pytest.FixtureRequest) -> Literal["walk", "openat2"]:
+    found: Literal["walk", "openat2"] = request.param
+    return found
+
+
+@pytest.fixture
+def place(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A directory that every operation finds something in, and a socket that is listened at."""
+    make_tree(tmp_path / "root")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "root/socket"))
+        listener.listen(64)
+        yield tmp_path / "root"
+
+
+def make_tree(root: pathlib.Path) -> None:
+    for name in ("d/e", "empty", "etc"):
+        (root / name).mkdir(parents=True)
+    (root / "f").write_text("f")
+    (root / "d/g").write_text("g")
+    (root / "d/to-g").symlink_to("g")
+    (root / "to-f").symlink_to("/f")
+    (root / "to-d").symlink_to("d")
+    (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+    (root / "etc/group").write_text("root:x:0:\n")
+
+
+def count_calls(operation: Operation, path: RootedPath) -> tuple[Any, list[str]]:
+    operation(path)
+    with faults(Faults()) as layer:
+        answer = operation(path)
+    return answer, layer.calls
+
+
+@pytest.mark.parametrize("name", [*READING, *ASKING, *LENIENT])
+def test_a_fault_while_reading_is_an_error_or_the_right_answer(
+    place: pathlib.Path, resolver: Literal["walk", "openat2"], name: str
+) -> None:
+    operation = {**READING, **ASKING, **LENIENT}[name]
+    with Root.at(place, resolver=resolver) as root:
+        path = RootedPath(root)
+        right, calls = count_calls(operation, path)
+        assert calls
+        before = open_descriptors()
+        failed: list[OSError] = []
+        for number in range(len(calls)):
+            for code in ERRNOS:
+                layer = Faults(number, code)
+                try:
+                    with faults(layer):
+                        answer = operation(path)
+                except OSError as error:
+                    failed.append(error)
+                else:
+                    no = name in ASKING and answer is False and code in ANSWERS_NO_TO
+                    passed_over = name in LENIENT and code in ANSWERS_NO_TO
+                    assert answer == right or no or passed_over, (calls[number], code, answer)
+        assert open_descriptors() == before
+        assert all(error.errno for error in failed)
+
+
+@pytest.mark.parametrize("name", WRITING)
+def test_a_fault_while_writing_leaves_no_descriptor_and_nothing_half_done(
+    tmp_path: pathlib.Path, resolver: Literal["walk", "openat2"], name: str
+) -> None:
+    operation = WRITING[name]
+    tried = iter(range(10**6))
+
+    def fresh() -> pathlib.Path:
+        directory = tmp_path / str(next(tried))
+        make_tree(directory)
+        return directory
+
+    with Root.at(fresh(), resolver=resolver) as root:
+        operation(RootedPath(root))
+    with Root.at(fresh(), resolver=resolver) as root, faults(Faults()) as layer:
+        operation(RootedPath(root))
+    calls = layer.calls
+    assert calls
+    for number in range(len(calls)):
+        for code in ERRNOS:
+            directory = fresh()
+            before = open_descriptors()
+            with Root.at(directory, resolver=resolver) as root:
+                path = RootedPath(root)
+                try:
+                    with faults(Faults(number, code)):
+                        operation(path)
+                except OSError:
+                    if name.startswith("copy"):
+                        require_whole_or_absent(directory, name)
+                else:
+                    if name.startswith("copy"):
+                        require_whole(directory, name)
+            assert open_descriptors() == before, (calls[number], code)
+
+
+def require_whole_or_absent(directory: pathlib.Path, name: str) -> None:
+    """A partial copy never passes for a whole one: under the final name is all or nothing."""
+    if os.path.lexists(directory / "new"):
+        require_whole(directory, name)
+
+
+def require_whole(directory: pathlib.Path, name: str) -> None:
+    if name == "copy":
+        assert (directory / "new").read_text() == "f"
+    else:
+        assert sorted(os.listdir(directory / "new")) == ["e", "g", "to-g"]
+        assert (directory / "new/g").read_text() == "g"
+        assert os.readlink(directory / "new/to-g") == "g"
+
+
+FILTERED = ["openat2", "statx", "fsopen", "open_tree"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.EPERM], ids=["ENOSYS", "EPERM"])
+@pytest.mark.parametrize("calls", [*[[call] for call in FILTERED], FILTERED], ids="+".join)
+def test_where_a_filter_forbids_a_call_the_answers_stay_the_same(
+    place: pathlib.Path, calls: list[str], code: int
+) -> None:
+    def answers() -> dict[str, Any]:
+        with Root.at(place) as root:
+            path = RootedPath(root)
+            return {
+                name: operation(path)
+                for name, operation in {**READING, **ASKING, **LENIENT}.items()
+            }
+
+    def filtered() -> tuple[dict[str, Any], str, bool]:
+        forbid(dict.fromkeys(calls, code))
+        found = answers()
+        before = open_descriptors()
+        answers()
+        return found, VerifiedProc.default().source, open_descriptors() == before
+
+    right = run_in_child(answers)
+    found, source, kept = run_in_child(filtered)
+    assert found == right
+    assert kept
+    if calls == FILTERED:
+        assert source == "mounted"
