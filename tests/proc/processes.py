@@ -47,3 +47,9 @@ def first_of_a_pid_namespace(place: str) -> Iterator[int]:
     linux.unshare(linux.CLONE_NEWPID)
     with living(lambda: linux.mount(b"proc", place.encode(), b"proc")) as pid:
         yield pid
+
+
+def end_after(seconds: int) -> None:
+    """Let this process, a forked child, end by SIGALRM if it hangs."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(seconds)

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from proc.attacks import LIE, bind, fifo, lying_directory, lying_link, mount_over_link, own
-from proc.processes import first_of_a_pid_namespace, living
+from proc.processes import end_after, first_of_a_pid_namespace, living
 from proc.seccomp import NO_MOUNT_IDS, NO_OPENAT2, forbid
 from procpath import linux
 from procpath.errors import MagicLinkError, UnverifiedProcError
@@ -190,7 +190,7 @@ def test_link_that_is_covered_already_is_not_opened_to_see_what_it_is() -> None:
 
     def inside() -> None:
         mount_over_link(fifo(), own("exe"))
-        signal.alarm(10)
+        end_after(10)
         VerifiedProc(source="mounted").process().open_link("exe", os.O_RDONLY)
 
     with pytest.raises(UnverifiedProcError):
@@ -281,7 +281,7 @@ def test_file_that_is_covered_between_two_looks_neither_hangs_nor_deceives(
         process = VerifiedProc(source="mounted").process()
         covering = what()
         act_before_opening(monkeypatch, "status", lambda: bind(covering, own("status")))
-        signal.alarm(10)
+        end_after(10)
         process.read_text("status")
 
     with pytest.raises(UnverifiedProcError):
