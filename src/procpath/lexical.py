@@ -34,7 +34,7 @@ class LexicalPath:
     __slots__ = ("_given", "_hash_", "_pure_", "_raw_", "_root", "_str_")
 
     _root: Root
-    _given: tuple[str | PurePath, ...]
+    _given: tuple[str, ...]
     """the segments as they were given; they are joined when that is first needed"""
     _pure_: PurePosixPath
     _str_: str
@@ -156,20 +156,24 @@ class LexicalPath:
             self._hash_ = value = hash((str(self), self._root))
             return value
 
+    @property
+    def _order(self) -> list[str]:
+        return str(self).split("/")
+
     def _is_ordered_with(self, other: object) -> bool:
         return isinstance(other, LexicalPath) and self._root == other._root
 
     def __lt__(self, other: LexicalPath) -> bool:
-        return self._pure < other._pure if self._is_ordered_with(other) else NotImplemented
+        return self._order < other._order if self._is_ordered_with(other) else NotImplemented
 
     def __le__(self, other: LexicalPath) -> bool:
-        return self._pure <= other._pure if self._is_ordered_with(other) else NotImplemented
+        return self._order <= other._order if self._is_ordered_with(other) else NotImplemented
 
     def __gt__(self, other: LexicalPath) -> bool:
-        return self._pure > other._pure if self._is_ordered_with(other) else NotImplemented
+        return self._order > other._order if self._is_ordered_with(other) else NotImplemented
 
     def __ge__(self, other: LexicalPath) -> bool:
-        return self._pure >= other._pure if self._is_ordered_with(other) else NotImplemented
+        return self._order >= other._order if self._is_ordered_with(other) else NotImplemented
 
     def joinpath(self, *segments: Segment) -> Self:
         """The path with ``segments`` joined on; an absolute one starts again at the root."""
@@ -337,12 +341,10 @@ class LexicalPath:
         return other if isinstance(other, LexicalPath) else self.with_segments(other)
 
 
-def _joined(segments: tuple[str | PurePath, ...]) -> str:
+def _joined(segments: tuple[str, ...]) -> str:
     """``str(PurePosixPath(*segments))``, which costs five times as much."""
     text = ""
     for segment in segments:
-        if not isinstance(segment, str):
-            return str(PurePosixPath(*segments))
         if segment.startswith("/") or not text:
             text = segment
         elif text.endswith("/"):
@@ -360,16 +362,18 @@ def _joined(segments: tuple[str | PurePath, ...]) -> str:
     return text
 
 
-def _flat(root: Root, segments: tuple[Segment, ...]) -> list[str | PurePath]:
-    """The segments as strings and pure paths; ``ValueError`` for a path of another root."""
-    flat: list[str | PurePath] = []
+def _flat(root: Root, segments: tuple[Segment, ...]) -> list[str]:
+    """The segments as strings; ``ValueError`` for a path of another root."""
+    flat: list[str] = []
     for segment in segments:
         if isinstance(segment, LexicalPath):
             if segment._root is not root and segment._root != root:
                 raise ValueError(f"{segment!r} does not belong to the root {root.origin!r}")
             flat += segment._given
-        elif isinstance(segment, (str, PurePath)):
+        elif isinstance(segment, str):
             flat.append(segment)
+        elif isinstance(segment, PurePath):
+            flat.append(segment.as_posix())
         else:
             text = os.fspath(segment) if hasattr(segment, "__fspath__") else segment
             if not isinstance(text, str):

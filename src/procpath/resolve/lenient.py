@@ -14,6 +14,7 @@ from errno import EAGAIN
 from typing import NamedTuple
 
 from procpath.errors import EscapeError, os_error, tells_of_path
+from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import Resolver, Rules
 from procpath.resolve.links import read_followable
 from procpath.resolve.walk import ANYTHING, MAXSYMLINKS, RESTARTS, DirectoryStack, Overtaken
@@ -56,6 +57,7 @@ class _LenientWalk:
         self._inside: set[bytes] = set()
         """the links that are being followed; to meet one again is a loop"""
         self._followed = 0
+        self._mount = None if rules.cross_mounts else mount_id(rootfd)
 
     def close(self) -> None:
         self._stack.restart()
@@ -96,6 +98,8 @@ class _LenientWalk:
         keep = False
         try:
             mode = os.fstat(fd).st_mode
+            if self._mount is not None and mount_id(fd) != self._mount:
+                return False
             if stat.S_ISLNK(mode):
                 return self._follow(name, fd)
             keep = stat.S_ISDIR(mode)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from errno import EBUSY, ELOOP, ESTALE, EXDEV
+from errno import EBUSY, ELOOP, ENOSYS, EPERM, ESTALE, EXDEV
 from typing import NamedTuple, NoReturn, TypeAlias
 
 from procpath.errors import UnverifiedProcError
@@ -100,9 +100,13 @@ def remove_own(dirfd: int, name: str, made: os.stat_result | None) -> None:
 
 def mount_of_entry(dirfd: int, name: str | bytes) -> int:
     """The ID of the mount that ``name`` in ``dirfd`` lies on: of what is mounted there, if so."""
-    answer = statx(dirfd, os.fsencode(name), _ITSELF, _EITHER_MNT_ID)
-    if answer.mask & _EITHER_MNT_ID:
-        return answer.mnt_id
+    try:
+        answer = statx(dirfd, os.fsencode(name), _ITSELF, _EITHER_MNT_ID)
+        if answer.mask & _EITHER_MNT_ID:
+            return answer.mnt_id
+    except OSError as error:
+        if error.errno not in (ENOSYS, EPERM):
+            raise
     with Closing(os.open(name, LOOK, dir_fd=dirfd)) as fd:
         return mount_id(fd)
 
