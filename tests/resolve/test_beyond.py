@@ -13,6 +13,7 @@ from typing import Literal
 import pytest
 
 from procpath import EscapeError, MagicLinkError, Root, RootedPath, SpecialFileError, linux
+from procpath.resolve.walk import Observation
 from support import open_descriptors, private_mounts, run_in_child
 
 Resolver = Literal["walk", "openat2"]
@@ -51,6 +52,32 @@ def make_deep(top: pathlib.Path, depth: int) -> None:
     os.write(fd, b"bottom")
     os.close(fd)
     os.close(dirfd)
+
+
+def test_a_directory_that_is_moved_out_meanwhile_leads_nowhere(tmp_path: pathlib.Path) -> None:
+    """The walk is below it, has let go of it, and comes back by `..`."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    (outside / "d").mkdir(parents=True)
+    root.mkdir()
+    make_deep(root, 60)
+    (outside / "secret").write_text("outside")
+    (root / "secret").write_text("inside")
+    with Root.at(root, resolver="walk") as held:
+        moved = []
+
+        def move_out(step: Observation) -> None:
+            if step.location.count(b"/") == 50 and not moved:
+                moved.append(step)
+                # What was /d/d is now outside/d/d: two levels up from it is outside itself.
+                (root / "d/d").rename(outside / "d/d")
+
+        path = b"d/" * 55 + b"../" * 54 + b"secret"
+        with pytest.raises(FileNotFoundError):
+            held.walker.observe(path, move_out)
+        assert moved
+        with pytest.raises(FileNotFoundError):
+            held.walker.observe(b"d/" * 55 + b"../" * 55 + b"secret", lambda step: None)
+        assert held.walker.observe(b"d/../secret", lambda step: None) == b"/secret"
 
 
 @resolvers

@@ -1,0 +1,198 @@
+"""Breaks the resolvers in planted ways, and shows that the tests catch each one.
+
+    python tests/mutations/run.py
+
+A check that cannot fail proves nothing. Each mutation takes one safeguard away, in a copy of
+the package; the tests in ``tests/resolve`` must fail on it, and pass on the package as it is.
+Exits with 1 where a mutation goes unnoticed, or no longer fits the code.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+PROJECT = pathlib.Path(__file__).parent.parent.parent
+WALK, LINKS, KERNEL = "resolve/walk.py", "resolve/links.py", "resolve/kernel.py"
+
+
+class Mutation(NamedTuple):
+    """One safeguard taken away: ``old`` stands once in the file, and becomes ``new``."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+MUTATIONS = [
+    Mutation(
+        "`..` at the root leaves it",
+        WALK,
+        'self._observe("clamp", b"..", None, self.dirfd)',
+        'self._stack.enter(b"..", os.open(b"..", _DIRECTORY, dir_fd=self.dirfd))',
+    ),
+    Mutation(
+        "on_escape is ignored",
+        WALK,
+        "if not self._rules.clamp:\n            raise",
+        "if False:\n            raise",
+    ),
+    Mutation("one link too many is followed", WALK, "> MAXSYMLINKS", "> MAXSYMLINKS + 1"),
+    Mutation("one link too few is followed", WALK, "> MAXSYMLINKS", ">= MAXSYMLINKS"),
+    Mutation(
+        "an absolute link does not start at the root",
+        WALK,
+        'if text.startswith(b"/"):\n            self._stack.restart()\n        if trailing',
+        "if trailing",
+    ),
+    Mutation(
+        "the kernel follows links on the way",
+        WALK,
+        "_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW",
+        "_DIRECTORY = os.O_PATH | os.O_DIRECTORY",
+    ),
+    Mutation(
+        "the kernel follows a link at the end", WALK, "once = flags | os.O_NOFOLLOW", "once = flags"
+    ),
+    Mutation(
+        "a link at the end of an O_PATH open is not followed",
+        WALK,
+        "if not walk.follow_if_link(name, fd):\n                return fd",
+        "return fd",
+    ),
+    Mutation(
+        "O_CREAT|O_EXCL follows a link",
+        WALK,
+        "elif flags & os.O_NOFOLLOW or exclusive:",
+        "elif flags & os.O_NOFOLLOW:",
+    ),
+    Mutation(
+        "a slash at the end of the path is forgotten",
+        WALK,
+        'self.must_be_directory = path.endswith(b"/")',
+        "self.must_be_directory = False",
+    ),
+    Mutation(
+        "a slash at the end of a link is forgotten",
+        WALK,
+        'if trailing and text.endswith(b"/"):',
+        "if False:",
+    ),
+    Mutation(
+        "O_CREAT with a slash at the end creates",
+        WALK,
+        "if walk.must_be_directory and creates:",
+        "if False:",
+    ),
+    Mutation(
+        "the right to search is not asked for",
+        WALK,
+        'os.close(os.open(b".", _DIRECTORY, dir_fd=self.dirfd))',
+        "return",
+    ),
+    Mutation(
+        "a directory come back to need not be the same",
+        WALK,
+        "if birth(above) != self._released[-1]:",
+        "if False:",
+    ),
+    Mutation(
+        "every directory stays open", WALK, "_HELD_DIRECTORIES = 32", "_HELD_DIRECTORIES = 32_000"
+    ),
+    Mutation(
+        "mounts are crossed", WALK, "if self._mount and mount_id(fd) != self._mount:", "if False:"
+    ),
+    Mutation("symlinks=False is ignored", WALK, "if not self._rules.symlinks:", "if False:"),
+    Mutation(
+        "protected_symlinks is ignored",
+        LINKS,
+        'and sysctl_fs("protected_symlinks")',
+        "and False",
+    ),
+    Mutation(
+        "protected_symlinks holds in the middle too",
+        WALK,
+        "if trailing:\n            require",
+        "if True:\n            require",
+    ),
+    Mutation(
+        "nosymfollow is ignored", LINKS, "if file_system.flags & ST_NOSYMFOLLOW:", "if False:"
+    ),
+    Mutation(
+        "magic links are followed by their text",
+        LINKS,
+        "if file_system.type == PROC_SUPER_MAGIC and not _is_plain(os.fstat(link), text):",
+        "if False:",
+    ),
+    Mutation("plain links of procfs are refused", LINKS, "return as_made or", "return False and"),
+    Mutation(
+        "openat2 is not told of the root",
+        KERNEL,
+        "resolve |= RESOLVE_IN_ROOT if rules.clamp else RESOLVE_BENEATH",
+        "resolve |= 0",
+    ),
+    Mutation(
+        "openat2 is not told to keep to links", KERNEL, "resolve |= RESOLVE_NO_SYMLINKS", "pass"
+    ),
+    Mutation(
+        "openat2 is not told to keep to the mount", KERNEL, "resolve |= RESOLVE_NO_XDEV", "pass"
+    ),
+]
+
+
+def caught(mutation: Mutation | None) -> bool:
+    """Whether the tests fail on a copy of the package with the mutation."""
+    with tempfile.TemporaryDirectory(prefix="procpath-mutation-") as directory:
+        copy = pathlib.Path(directory) / "procpath"
+        shutil.copytree(PROJECT / "src/procpath", copy)
+        if mutation is not None:
+            file = copy / mutation.file
+            code = file.read_text()
+            if code.count(mutation.old) != 1:
+                raise ValueError(f"{mutation.name}: stands {code.count(mutation.old)} times")
+            file.write_text(code.replace(mutation.old, mutation.new))
+        return not tests_pass(directory)
+
+
+def tests_pass(package_directory: str) -> bool:
+    pytest = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*pytest, "tests/resolve"],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONPATH": package_directory, "PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"the tests could not be run:\n{done.stdout}")
+    return done.returncode == 0
+
+
+def main() -> int:
+    begin = time.monotonic()
+    if caught(None):
+        print("the tests fail on the package as it is")
+        return 1
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        verdicts = list(pool.map(caught, MUTATIONS))
+    for mutation, verdict in zip(MUTATIONS, verdicts, strict=True):
+        print(f"{'caught  ' if verdict else 'UNNOTICED'} {mutation.name}")
+    seconds = time.monotonic() - begin
+    print(f"{sum(verdicts)} of {len(MUTATIONS)} mutations caught in {seconds:.0f} s")
+    return 0 if all(verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
