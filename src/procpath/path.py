@@ -294,6 +294,8 @@ class RootedPath(LexicalPath, from_segments=True):
         first = self.parts[0] if self.parts else ""
         if not first.startswith("~"):
             return self
+        if "\0" in first:
+            raise ValueError("embedded null byte")
         accounts = Accounts(self._root)
         home = accounts.home_of_user(first[1:]) if first[1:] else accounts.own_home()
         return self.with_segments(_known_home(home), *self.parts[1:])
@@ -1009,9 +1011,9 @@ def _place(path: RootedPath | pathlib.Path) -> Place:
 
 
 def _known_home(home: str | None) -> str:
-    if not home:
+    if home is None:
         raise RuntimeError("Could not determine home directory.")
-    return home
+    return home or "/"
 
 
 def _pattern_text(pattern: Segment) -> str:
