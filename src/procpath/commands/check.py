@@ -1,0 +1,190 @@
+"""``procpath check``: what procfs, kernel and privileges offer here, and what is made of it.
+
+Everything is tried and nothing concluded from a version: a seccomp filter, a security module
+or a back-port may say otherwise than that. Fails where no procfs can be trusted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Final, NamedTuple, get_args
+
+from procpath import Root, VerifiedProc, linux
+from procpath.commands.output import Cell, printable
+from procpath.commands.session import Session, add_json
+from procpath.proc.handle import Source
+from procpath.resolve.kernel import openat2_refusal
+
+SUMMARY: Final = "tell what procfs, kernel and privileges offer here"
+
+_CAPABILITIES: Final = {
+    # include/uapi/linux/capability.h
+    "CAP_SYS_PTRACE": (19, "to look into processes of other users and containers"),
+    "CAP_SYS_ADMIN": (21, "for a procfs that nobody else can mount on"),
+    "CAP_DAC_READ_SEARCH": (2, "to read files whatever their permissions are"),
+}
+
+_ANY_MNT_ID: Final = linux.STATX_MNT_ID | linux.STATX_MNT_ID_UNIQUE
+"""Asked for both, the kernel gives the better one alone (statx(2))."""
+
+_WHOLE_RANGE: Final = 2**32 - 1
+"""Ids that the initial user namespace maps, all of them to themselves (user_namespaces(7))."""
+
+_WHY: Final = {
+    errno.ENOSYS: "ENOSYS, this kernel lacks it",
+    errno.EPERM: "EPERM, a seccomp filter forbids it",
+}
+"""Why openat2 is refused: what systemd-nspawn and old Docker do is the second (cap-std #147)."""
+
+_STYLES: Final = {"yes": "good", "no": "bad", "passed": "good", "unavailable": "note"}
+
+
+class Finding(NamedTuple):
+    """Whether something is to be had here."""
+
+    name: str
+    available: bool
+    detail: str
+    """how it was found, or what is missing, or what it is good for"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Tell the parser what the command takes."""
+    add_json(parser)
+
+
+def run(args: argparse.Namespace, session: Session) -> None:
+    """Print what was found."""
+    findings = [*_kernel(), *_sources(session.proc_path)]
+    proc: VerifiedProc | None = None
+    try:
+        proc = session.proc
+        # Its own directories are checked when they are first used.
+        proc.self_fd().fileno()
+        findings += _privileges(proc)
+    except OSError as error:
+        session.complain(session.proc_path, error)
+    if args.json:
+        _print_json(findings, proc, session)
+    else:
+        _print(findings, proc, session)
+
+
+def _kernel() -> Iterator[Finding]:
+    refusal = openat2_refusal()
+    detail = "resolves a path in one system call (Linux 5.6)"
+    yield Finding("openat2", not refusal, _WHY[refusal] if refusal else detail)
+    with Root.at("/") as root:
+        try:
+            facts = linux.statx(root.fileno(), b"", linux.AT_EMPTY_PATH, _ANY_MNT_ID)
+        except OSError as error:
+            yield Finding("statx", False, error.strerror or str(error))
+            return
+    for name, given, purpose in (
+        ("mount id", facts.mask & _ANY_MNT_ID, "tells mounts apart (Linux 5.8)"),
+        (
+            "unique mount id",
+            facts.mask & linux.STATX_MNT_ID_UNIQUE,
+            "tells them apart for good (Linux 6.8)",
+        ),
+        (
+            "mount root",
+            facts.attributes_mask & linux.STATX_ATTR_MOUNT_ROOT,
+            "tells where a mount begins (Linux 5.8)",
+        ),
+    ):
+        yield Finding(f"statx {name}", bool(given), purpose)
+
+
+def _sources(path: str) -> Iterator[Finding]:
+    """From where a procfs can be had; each source is opened and checked."""
+    source: Source
+    for source in get_args(Source):
+        name = f"procfs by {source}"
+        try:
+            with VerifiedProc(path, source=source) as proc:
+                chosen = next(check for check in proc.checks if check.name == f"source {source}")
+                yield Finding(name, True, chosen.detail)
+        except OSError as error:
+            yield Finding(name, False, error.strerror or str(error))
+        except ValueError as error:
+            yield Finding(name, False, str(error))
+
+
+def _privileges(proc: VerifiedProc) -> Iterator[Finding]:
+    with proc.self_status() as status:
+        effective = next(int(line.split()[1], 16) for line in status if line.startswith(b"CapEff:"))
+    for name, (number, purpose) in _CAPABILITIES.items():
+        yield Finding(name, bool(effective >> number & 1), purpose)
+    with proc.process() as process:
+        initial = process.uid_map == ((0, 0, _WHOLE_RANGE),)
+    detail = "capabilities count everywhere" if initial else "capabilities count in this one alone"
+    yield Finding("initial user namespace", initial, detail)
+    try:
+        with proc.open("sys/fs/protected_symlinks") as file:
+            setting = file.read().strip()
+        yield Finding("fs.protected_symlinks", True, f"can be read, and is {setting}")
+    except OSError as error:
+        detail = f"cannot be read, so taken as 1: {error.strerror}"
+        yield Finding("fs.protected_symlinks", False, detail)
+
+
+def _print(findings: list[Finding], proc: VerifiedProc | None, session: Session) -> None:
+    out = session.out
+    out.print(f"Linux {platform.release()} on {platform.machine()}, Python {_python()}\n")
+    out.table(
+        [
+            _row(("FEATURE", "HERE", "DETAIL"), "heading"),
+            *(
+                _row((name, "yes" if available else "no", detail))
+                for name, available, detail in findings
+            ),
+        ]
+    )
+    if proc is not None:
+        out.print(f"\nprocfs: {proc.path}, by {proc.source}")
+        out.table(
+            [_row((each.entry, each.outcome, each.name, each.detail)) for each in proc.checks]
+        )
+    name, why = _resolver()
+    out.print(f"\nresolver: {name}, because {why}")
+
+
+def _print_json(findings: list[Finding], proc: VerifiedProc | None, session: Session) -> None:
+    name, why = _resolver()
+    session.out.json(
+        {
+            "linux": platform.release(),
+            "machine": platform.machine(),
+            "python": _python(),
+            "findings": [finding._asdict() for finding in findings],
+            "procfs": None
+            if proc is None
+            else {
+                "path": proc.path,
+                "source": proc.source,
+                "checks": [asdict(check) for check in proc.checks],
+            },
+            "resolver": {"name": name, "reason": why},
+        }
+    )
+
+
+def _row(texts: tuple[str, ...], style: str = "") -> list[Cell]:
+    return [Cell(printable(text), style or _STYLES.get(text, "")) for text in texts]
+
+
+def _resolver() -> tuple[str, str]:
+    """Which one a new root takes, and why."""
+    with Root.at("/") as root:
+        name = root.resolver.name
+    refusal = openat2_refusal()
+    return name, f"openat2 does not work here: {_WHY[refusal]}" if refusal else "openat2 works here"
+
+
+def _python() -> str:
+    return f"{platform.python_implementation()} {platform.python_version()}"

@@ -1,0 +1,221 @@
+"""The small container of ``procpath demo``, made with nothing but Linux.
+
+Two processes with a mount namespace of their own and a tmpfs for a root, in which the usual
+traps are set. Without root's rights they have a user namespace too. :class:`Container`
+promises that nothing is left of it: its mounts are in no other namespace, and its processes
+end when its maker closes it, or ends in whatever way, because all that they do is wait for
+the end of a pipe that the maker holds. Rests on unshare(2), mount(2) and pivot_root(2).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from errno import ECHILD
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+from procpath import VerifiedProc, linux
+
+SECRET: Final = "a secret of the host"
+
+_ROOT: Final = "root"
+_SECRET: Final = "secret"
+
+_NEEDS: Final = (
+    "needs CAP_SYS_ADMIN or user namespaces (which the sysctl user.max_user_namespaces, a seccomp "
+    "filter or a security module may forbid)"
+)
+
+_DIRECTORIES: Final = ("etc", "proc", "run", "srv", "tmp", "usr", "usr/lib", "var")
+_FILES: Final = {
+    "etc/hostname": "demo\n",
+    "usr/lib/os-release": 'NAME="Demo Linux"\nPRETTY_NAME="Demo Linux 1"\n',
+}
+_PID_FILE: Final = "/run/app.pid"
+
+
+def _links(secret: Path) -> dict[str, str]:
+    """The traps, of which two lead to a file that only the host has."""
+    return {
+        "etc/os-release": "/usr/lib/os-release",
+        "var/run": "/run",
+        # The first `..` behind /var/run climbs from wherever that has led.
+        "etc/leak": f"../var/run/../..{secret}",
+        "srv/self": f"../proc/self/root{secret}",
+    }
+
+
+class _Pipe(NamedTuple):
+    """pipe(2)."""
+
+    reader: int
+    writer: int
+
+
+class Container:
+    """A running container; a context manager that ends it.
+
+    ``paths`` are what a process inside is to read, for :attr:`inside`. Raises ``OSError``, in words
+    that tell what is missing, where no container can be started.
+    """
+
+    pid: int
+    """of its first process"""
+    app_pid: int
+    """of another process in it, which holds ``/run/app.pid`` open"""
+    inside: dict[str, str]
+    """what reading each of the paths inside comes to, as :func:`outcome` tells it"""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.pid = 0
+        with ExitStack() as stack:
+            directory = Path(tempfile.mkdtemp(prefix="procpath-demo-"))
+            stack.callback(shutil.rmtree, directory)
+            (directory / _ROOT).mkdir()
+            (directory / _SECRET).write_text(f"{SECRET}\n")
+            stack.callback(self._wait)
+            lifeline, report = _Pipe(*os.pipe()), _Pipe(*os.pipe())
+            stack.callback(os.close, lifeline.writer)
+            with open(report.reader, "rb") as reports:
+                try:
+                    first = partial(_be_the_first, directory, paths, lifeline, report)
+                    self.pid = _fork(first)
+                finally:
+                    os.close(lifeline.reader)
+                    os.close(report.writer)
+                told: dict[str, Any] = json.loads(reports.readline() or "{}")
+            if "app_pid" not in told:
+                number, why = told.get("error", (ECHILD, "its first process ended"))
+                raise OSError(number, f"no container can be started here: {why}; {_NEEDS}")
+            self.app_pid = told["app_pid"]
+            self.inside = told["inside"]
+            self._cleanup = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End its processes, and wait until they have ended; its mounts end with them."""
+        self._cleanup.close()
+
+    def _wait(self) -> None:
+        if self.pid:
+            os.waitpid(self.pid, 0)
+
+
+def outcome(read: Callable[[], str]) -> str:
+    """What ``read`` comes to, in a few words: the first line, or the name of the error."""
+    try:
+        return read().partition("\n")[0]
+    except OSError as error:
+        return type(error).__name__
+
+
+def _fork(run: Callable[[], None]) -> int:
+    """Start a child that does no more than ``run``, and return its PID."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            # An interrupt at the terminal goes to the whole process group. Of these it is the
+            # maker that ends the others.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            run()
+        finally:
+            os._exit(0)
+    return pid
+
+
+def _be_the_first(directory: Path, paths: Sequence[str], lifeline: _Pipe, report: _Pipe) -> None:
+    """The life of the container's first process."""
+    os.close(lifeline.writer)
+    os.close(report.reader)
+    try:
+        _enter_namespaces()
+        _make_root(directory / _ROOT, directory / _SECRET)
+        app_pid = _start_app(lifeline, report)
+    except OSError as error:
+        _tell(report, {"error": (error.errno, error.strerror)})
+        return
+    inside = {path: outcome(Path(path).read_text) for path in paths}
+    _tell(report, {"app_pid": app_pid, "inside": inside})
+    _wait_for_end(lifeline)
+    os.waitpid(app_pid, 0)
+
+
+def _tell(report: _Pipe, message: dict[str, Any]) -> None:
+    with open(report.writer, "wb") as file:
+        file.write(json.dumps(message).encode() + b"\n")
+
+
+def _wait_for_end(lifeline: _Pipe) -> None:
+    """Wait until nobody has the other end of the pipe any more; nothing is ever written to it."""
+    os.read(lifeline.reader, 1)
+
+
+def _start_app(lifeline: _Pipe, report: _Pipe) -> int:
+    """Start the second process, which holds its own PID file open as daemons do."""
+    fd = os.open(_PID_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+
+    def be_the_app() -> None:
+        os.close(report.writer)
+        _wait_for_end(lifeline)
+
+    try:
+        pid = _fork(be_the_app)
+        os.write(fd, f"{pid}\n".encode())
+    finally:
+        os.close(fd)
+    return pid
+
+
+def _enter_namespaces() -> None:
+    """Get a mount namespace of our own, and a user namespace with it where that takes one."""
+    with VerifiedProc.default().process() as me:
+        try:
+            linux.unshare(linux.CLONE_NEWNS)
+        except PermissionError:
+            uid, gid = os.geteuid(), os.getegid()
+            linux.unshare(linux.CLONE_NEWUSER | linux.CLONE_NEWNS)
+            # Who has no privileges may map a group only without setgroups(2)
+            # (user_namespaces(7)).
+            maps = {"setgroups": "deny", "uid_map": f"0 {uid} 1", "gid_map": f"0 {gid} 1"}
+            for name, text in maps.items():
+                with me.open(name, "w") as file:
+                    file.write(text)
+    linux.mount(None, b"/", None, linux.MS_REC | linux.MS_PRIVATE)
+
+
+def _make_root(root: Path, secret: Path) -> None:
+    """Fill a tmpfs at ``root`` and make it our root file system, the only one that we see."""
+    raw = os.fsencode(root)
+    linux.mount(b"tmpfs", raw, b"tmpfs", linux.MS_NOSUID | linux.MS_NODEV, b"mode=755,size=1m")
+    for name in _DIRECTORIES:
+        (root / name).mkdir()
+    for name, text in _FILES.items():
+        (root / name).write_text(text)
+    for name, target in _links(secret).items():
+        (root / name).symlink_to(target)
+    # A new instance is not to be had in a user namespace without a PID namespace. This way is
+    # that of monitoring agents, which get the host's.
+    linux.mount(b"/proc", raw + b"/proc", None, linux.MS_BIND | linux.MS_REC)
+    os.chdir(root)
+    # pivot_root(2), NOTES: the old root is then mounted on top of the new one.
+    linux.pivot_root(b".", b".")
+    linux.umount2(b".", linux.MNT_DETACH)
+    os.chdir("/")
