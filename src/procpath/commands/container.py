@@ -31,7 +31,7 @@ _SECRET: Final = "secret"
 
 _NEEDS: Final = (
     "needs CAP_SYS_ADMIN or user namespaces (which the sysctl user.max_user_namespaces, a seccomp "
-    "filter or a security module may forbid)"
+    "filter or a security module may forbid), and no chroot"
 )
 
 _DIRECTORIES: Final = ("etc", "proc", "run", "srv", "tmp", "usr", "usr/lib", "var")
