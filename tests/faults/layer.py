@@ -19,6 +19,7 @@ from errno import EINTR
 from typing import Any
 
 from procpath import linux, path
+from procpath.resolve import kernel
 
 OS_CALLS = (
     *("open", "close", "fstat", "stat", "readlink", "read", "write", "dup", "scandir", "mkdir"),
@@ -80,6 +81,8 @@ def faults(layer: Faults) -> Iterator[Faults]:
     finally:
         for module, name, function in reversed(undo):
             setattr(module, name, function)
+        # A missing openat2 is remembered for ever, which is right but for a fault of ours.
+        kernel._availability.refusal = 0
 
 
 def _failing_os_call(layer: Faults, name: str, original: Any) -> Callable[..., Any]:
