@@ -1,8 +1,8 @@
-"""What the lexical half of pathlib in Python 3.14 answers, as a table of expressions.
+"""What pathlib in Python 3.14 answers, as tables of expressions.
 
 Each line is an expression, `=>`, and the answer: a repr(), in which ``P(...)`` is a path, or the
 name of the exception. ``P`` is the class of paths, ``Fake(x)`` an ``os.PathLike`` that says ``x``.
-The answers are those of CPython 3.14 and 3.15, where ``test_lexical.py`` asks pathlib itself.
+The answers are those of CPython 3.14 and 3.15, where the tests ask pathlib itself for them.
 """
 
 from __future__ import annotations
@@ -546,3 +546,250 @@ f"{P('a')}" => 'a'
 P('a').parser.__name__ => 'posixpath'
 """,
 }
+
+GLOBS = {
+    "glob": r"""
+P('').glob('*') => .h [z] a empty f gone loop to-a to-f
+P('').glob('*/') => .h a empty to-a
+P('').glob('*/*') => .h/x.txt a/b a/x.txt to-a/b to-a/x.txt
+P('').glob('*.txt') => nothing
+P('').glob('**') => . .h .h/x.txt [z] a a/b a/b/c a/b/c/a a/b/side a/b/x.txt a/b/y.PY a/x.txt
+    empty f gone loop to-a to-f
+P('').glob('**/') => . .h a a/b a/b/c empty
+P('').glob('**/*') => .h .h/x.txt [z] a a/b a/b/c a/b/c/a a/b/side a/b/x.txt a/b/y.PY a/x.txt
+    empty f gone loop to-a to-f
+P('').glob('**/*/') => .h a a/b a/b/c a/b/side empty to-a
+P('').glob('**/*.txt') => .h/x.txt a/b/x.txt a/x.txt
+P('').glob('**/x.txt') => .h/x.txt a/b/x.txt a/x.txt
+P('').glob('**/a') => a a/b/c/a
+P('').glob('**/a/') => a
+P('').glob('a/**') => a a/b a/b/c a/b/c/a a/b/side a/b/x.txt a/b/y.PY a/x.txt
+P('').glob('a/**/') => a a/b a/b/c
+P('').glob('a/**/*') => a/b a/b/c a/b/c/a a/b/side a/b/x.txt a/b/y.PY a/x.txt
+P('').glob('a/**/x.txt') => a/b/x.txt a/x.txt
+P('').glob('**/b/**') => a/b a/b/c a/b/c/a a/b/side a/b/x.txt a/b/y.PY
+P('').glob('**/**') => . .h .h/x.txt [z] a a/b a/b/c a/b/c/a a/b/side a/b/x.txt a/b/y.PY a/x.txt
+    empty f gone loop to-a to-f
+P('').glob('**/**/a') => a a/b/c/a
+P('').glob('*/**/x.txt') => .h/x.txt a/b/x.txt a/x.txt to-a/b/x.txt to-a/x.txt
+P('').glob('**/..') => .. .h/.. a/.. a/b/.. a/b/c/.. empty/..
+P('').glob('..') => ..
+P('').glob('../') => ..
+P('').glob('*/..') => .h/.. a/.. empty/.. to-a/..
+P('').glob('a/..') => a/..
+P('').glob('a/../*') => a/../.h a/../[z] a/../a a/../empty a/../f a/../gone a/../loop a/../to-a
+    a/../to-f
+P('').glob('a/../a/x.*') => a/../a/x.txt
+P('').glob('missing/..') => nothing
+P('').glob('f/..') => nothing
+P('').glob('./a') => a
+P('').glob('a/./b') => a/b
+P('').glob('a//b') => a/b
+P('').glob('a/') => a
+P('').glob('f/') => nothing
+P('').glob('f') => f
+P('').glob('missing') => nothing
+P('').glob('missing/') => nothing
+P('').glob('gone') => gone
+P('').glob('gone/') => nothing
+P('').glob('go*') => gone
+P('').glob('go*/') => nothing
+P('').glob('loop') => loop
+P('').glob('loop/') => nothing
+P('').glob('lo*/*') => nothing
+P('').glob('to-a') => to-a
+P('').glob('to-a/') => to-a
+P('').glob('to-a/*') => to-a/b to-a/x.txt
+P('').glob('to-*/x.txt') => to-a/x.txt
+P('').glob('to-f/') => nothing
+P('').glob('to-f/*') => nothing
+P('').glob('.*') => .h
+P('').glob('.*/*') => .h/x.txt
+P('').glob('.h') => .h
+P('').glob('?') => a f
+P('').glob('[f]') => f
+P('').glob('[[]*') => [z]
+P('').glob('[!a-z]*') => .h [z]
+P('').glob('[') => nothing
+P('').glob('a**') => a
+P('').glob('**a') => a to-a
+P('').glob('x.TXT') => nothing
+P('').glob('A/X.txt') => nothing
+P('').glob('a/b/Y*') => nothing
+P('').glob('') => ValueError
+P('').glob('.') => ValueError
+P('').glob('./') => ValueError
+P('').glob('/') => NotImplementedError
+P('').glob('/a') => NotImplementedError
+P('').glob('**/side') => a/b/side
+P('').glob('**/side/*') => a/b/side/x.txt
+P('').glob('**/side/') => a/b/side
+P('').glob('a/b/side/**') => a/b/side a/b/side/x.txt
+P('').glob('*/c/a') => nothing
+P('').glob('a\0') => nothing
+P('').glob('*\0/x') => nothing
+""",
+    "rglob": r"""
+P('a').rglob('*') => a/b a/b/c a/b/c/a a/b/side a/b/x.txt a/b/y.PY a/x.txt
+P('a').rglob('*/') => a/b a/b/c a/b/side
+P('a').rglob('*/*') => a/b/c a/b/c/a a/b/side a/b/side/x.txt a/b/x.txt a/b/y.PY
+P('a').rglob('*.txt') => a/b/x.txt a/x.txt
+P('a').rglob('**') => a a/b a/b/c a/b/c/a a/b/side a/b/x.txt a/b/y.PY a/x.txt
+P('a').rglob('**/') => a a/b a/b/c
+P('a').rglob('**/*') => a/b a/b/c a/b/c/a a/b/side a/b/x.txt a/b/y.PY a/x.txt
+P('a').rglob('**/*/') => a/b a/b/c a/b/side
+P('a').rglob('**/*.txt') => a/b/x.txt a/x.txt
+P('a').rglob('**/x.txt') => a/b/x.txt a/x.txt
+P('a').rglob('**/a') => a/b/c/a
+P('a').rglob('**/a/') => nothing
+P('a').rglob('a/**') => nothing
+P('a').rglob('a/**/') => nothing
+P('a').rglob('a/**/*') => nothing
+P('a').rglob('a/**/x.txt') => nothing
+P('a').rglob('*/**/x.txt') => a/b/side/x.txt a/b/x.txt
+P('a').rglob('a/..') => nothing
+P('a').rglob('a/../*') => nothing
+P('a').rglob('a/../a/x.*') => nothing
+P('a').rglob('missing/..') => nothing
+P('a').rglob('f/..') => nothing
+P('a').rglob('./a') => a/b/c/a
+P('a').rglob('a/./b') => nothing
+P('a').rglob('a//b') => nothing
+P('a').rglob('a/') => nothing
+P('a').rglob('f/') => nothing
+P('a').rglob('f') => nothing
+P('a').rglob('missing') => nothing
+P('a').rglob('missing/') => nothing
+P('a').rglob('gone') => nothing
+P('a').rglob('gone/') => nothing
+P('a').rglob('go*') => nothing
+P('a').rglob('go*/') => nothing
+P('a').rglob('loop') => nothing
+P('a').rglob('loop/') => nothing
+P('a').rglob('lo*/*') => nothing
+P('a').rglob('to-a') => nothing
+P('a').rglob('to-a/') => nothing
+P('a').rglob('to-a/*') => nothing
+P('a').rglob('to-*/x.txt') => nothing
+P('a').rglob('to-f/') => nothing
+P('a').rglob('to-f/*') => nothing
+P('a').rglob('.*') => nothing
+P('a').rglob('.*/*') => nothing
+P('a').rglob('.h') => nothing
+P('a').rglob('?') => a/b a/b/c a/b/c/a
+P('a').rglob('[f]') => nothing
+P('a').rglob('[[]*') => nothing
+P('a').rglob('[!a-z]*') => nothing
+P('a').rglob('[') => nothing
+P('a').rglob('a**') => a/b/c/a
+P('a').rglob('**a') => a/b/c/a
+P('a').rglob('x.TXT') => nothing
+P('a').rglob('A/X.txt') => nothing
+P('a').rglob('a/b/Y*') => nothing
+P('a').rglob('') => a a/b a/b/c
+P('a').rglob('.') => a a/b a/b/c a/b/c/a a/b/side a/b/x.txt a/b/y.PY a/x.txt
+P('a').rglob('./') => a a/b a/b/c
+P('a').rglob('/') => NotImplementedError
+P('a').rglob('/a') => NotImplementedError
+P('a').rglob('**/side') => a/b/side
+P('a').rglob('**/side/*') => a/b/side/x.txt
+P('a').rglob('**/side/') => a/b/side
+P('a').rglob('a/b/side/**') => nothing
+P('a').rglob('*/c/a') => a/b/c/a
+P('a').rglob('a\0') => nothing
+P('a').rglob('*\0/x') => nothing
+""",
+    "glob through links": r"""
+P('').glob('*', recurse_symlinks=True) => .h [z] a empty f gone loop to-a to-f
+P('').glob('*/', recurse_symlinks=True) => .h a empty to-a
+P('').glob('*/*', recurse_symlinks=True) => .h/x.txt a/b a/x.txt to-a/b to-a/x.txt
+P('').glob('*.txt', recurse_symlinks=True) => nothing
+P('').glob('**', recurse_symlinks=True) => . .h .h/x.txt [z] a a/b a/b/c a/b/c/a a/b/side
+    a/b/side/x.txt a/b/x.txt a/b/y.PY a/x.txt empty f gone loop to-a to-a/b to-a/b/c to-a/b/c/a
+    to-a/b/side to-a/b/side/x.txt to-a/b/x.txt to-a/b/y.PY to-a/x.txt to-f
+P('').glob('**/', recurse_symlinks=True) => . .h a a/b a/b/c a/b/side empty to-a to-a/b to-a/b/c
+    to-a/b/side
+P('').glob('**/*', recurse_symlinks=True) => .h .h/x.txt [z] a a/b a/b/c a/b/c/a a/b/side
+    a/b/side/x.txt a/b/x.txt a/b/y.PY a/x.txt empty f gone loop to-a to-a/b to-a/b/c to-a/b/c/a
+    to-a/b/side to-a/b/side/x.txt to-a/b/x.txt to-a/b/y.PY to-a/x.txt to-f
+P('').glob('**/*/', recurse_symlinks=True) => .h a a/b a/b/c a/b/side empty to-a to-a/b to-a/b/c
+    to-a/b/side
+P('').glob('**/*.txt', recurse_symlinks=True) => .h/x.txt a/b/side/x.txt a/b/x.txt a/x.txt
+    to-a/b/side/x.txt to-a/b/x.txt to-a/x.txt
+P('').glob('**/x.txt', recurse_symlinks=True) => .h/x.txt a/b/side/x.txt a/b/x.txt a/x.txt
+    to-a/b/side/x.txt to-a/b/x.txt to-a/x.txt
+P('').glob('**/a', recurse_symlinks=True) => a a/b/c/a to-a/b/c/a
+P('').glob('**/a/', recurse_symlinks=True) => a
+P('').glob('a/**', recurse_symlinks=True) => a a/b a/b/c a/b/c/a a/b/side a/b/side/x.txt
+    a/b/x.txt a/b/y.PY a/x.txt
+P('').glob('a/**/', recurse_symlinks=True) => a a/b a/b/c a/b/side
+P('').glob('a/**/*', recurse_symlinks=True) => a/b a/b/c a/b/c/a a/b/side a/b/side/x.txt
+    a/b/x.txt a/b/y.PY a/x.txt
+P('').glob('a/**/x.txt', recurse_symlinks=True) => a/b/side/x.txt a/b/x.txt a/x.txt
+P('').glob('**/b/**', recurse_symlinks=True) => a/b/c a/b/c/a a/b/side a/b/side/x.txt a/b/x.txt
+    a/b/y.PY to-a/b/c to-a/b/c/a to-a/b/side to-a/b/side/x.txt to-a/b/x.txt to-a/b/y.PY
+P('').glob('**/**', recurse_symlinks=True) => . .h .h/x.txt [z] a a/b a/b/c a/b/c/a a/b/side
+    a/b/side/x.txt a/b/x.txt a/b/y.PY a/x.txt empty f gone loop to-a to-a/b to-a/b/c to-a/b/c/a
+    to-a/b/side to-a/b/side/x.txt to-a/b/x.txt to-a/b/y.PY to-a/x.txt to-f
+P('').glob('**/**/a', recurse_symlinks=True) => a a/b/c/a to-a/b/c/a
+P('').glob('*/**/x.txt', recurse_symlinks=True) => .h/x.txt a/b/side/x.txt a/b/x.txt a/x.txt
+    to-a/b/side/x.txt to-a/b/x.txt to-a/x.txt
+P('').glob('**/..', recurse_symlinks=True) => .. .h/.. a/.. a/b/.. a/b/c/.. a/b/side/.. empty/..
+    to-a/.. to-a/b/.. to-a/b/c/.. to-a/b/side/..
+P('').glob('*/..', recurse_symlinks=True) => .h/.. a/.. empty/.. to-a/..
+P('').glob('a/../*', recurse_symlinks=True) => a/../.h a/../[z] a/../a a/../empty a/../f
+    a/../gone a/../loop a/../to-a a/../to-f
+P('').glob('a/../a/x.*', recurse_symlinks=True) => a/../a/x.txt
+P('').glob('go*', recurse_symlinks=True) => gone
+P('').glob('go*/', recurse_symlinks=True) => nothing
+P('').glob('lo*/*', recurse_symlinks=True) => nothing
+P('').glob('to-a/*', recurse_symlinks=True) => to-a/b to-a/x.txt
+P('').glob('to-*/x.txt', recurse_symlinks=True) => to-a/x.txt
+P('').glob('to-f/*', recurse_symlinks=True) => nothing
+P('').glob('.*', recurse_symlinks=True) => .h
+P('').glob('.*/*', recurse_symlinks=True) => .h/x.txt
+P('').glob('[[]*', recurse_symlinks=True) => [z]
+P('').glob('[!a-z]*', recurse_symlinks=True) => .h [z]
+P('').glob('a**', recurse_symlinks=True) => a
+P('').glob('**a', recurse_symlinks=True) => a to-a
+P('').glob('a/b/Y*', recurse_symlinks=True) => nothing
+P('').glob('**/side', recurse_symlinks=True) => a/b/side to-a/b/side
+P('').glob('**/side/*', recurse_symlinks=True) => a/b/side/x.txt to-a/b/side/x.txt
+P('').glob('**/side/', recurse_symlinks=True) => a/b/side to-a/b/side
+P('').glob('a/b/side/**', recurse_symlinks=True) => a/b/side a/b/side/x.txt
+P('').glob('*/c/a', recurse_symlinks=True) => nothing
+""",
+    "glob whatever the case": r"""
+P('').glob('A', case_sensitive=True) => nothing
+P('').glob('A', case_sensitive=False) => a
+P('').glob('F', case_sensitive=True) => nothing
+P('').glob('F', case_sensitive=False) => f
+P('').glob('A/X.TXT', case_sensitive=True) => nothing
+P('').glob('A/X.TXT', case_sensitive=False) => a/x.txt
+P('').glob('A/*.txt', case_sensitive=True) => nothing
+P('').glob('A/*.txt', case_sensitive=False) => a/x.txt
+P('').glob('**/X.txt', case_sensitive=True) => nothing
+P('').glob('**/X.txt', case_sensitive=False) => .h/x.txt a/b/x.txt a/x.txt
+P('').glob('**/B/*', case_sensitive=True) => nothing
+P('').glob('**/B/*', case_sensitive=False) => a/b/c a/b/side a/b/x.txt a/b/y.PY
+P('').glob('**/*.py', case_sensitive=True) => nothing
+P('').glob('**/*.py', case_sensitive=False) => a/b/y.PY
+P('').glob('[A]', case_sensitive=True) => nothing
+P('').glob('[A]', case_sensitive=False) => a
+P('').glob('[A-C]/b', case_sensitive=True) => nothing
+P('').glob('[A-C]/b', case_sensitive=False) => a/b
+P('').glob('TO-A/*', case_sensitive=True) => nothing
+P('').glob('TO-A/*', case_sensitive=False) => to-a/b to-a/x.txt
+P('').glob('a/../A', case_sensitive=True) => nothing
+P('').glob('a/../A', case_sensitive=False) => a/../a
+P('').glob('LOOP', case_sensitive=True) => nothing
+P('').glob('LOOP', case_sensitive=False) => loop
+P('').glob('GONE', case_sensitive=True) => nothing
+P('').glob('GONE', case_sensitive=False) => gone
+P('').glob('missing', case_sensitive=True) => nothing
+P('').glob('missing', case_sensitive=False) => nothing
+""",
+}
+"""The like for globs in the small tree of ``test_reading.py``: the paths that are found, sorted, or
+the name of the exception. An indented line goes on with the one before it.
+"""
