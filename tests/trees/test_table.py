@@ -71,8 +71,7 @@ def outcome(case: Case, tree: Path, source: Any, target: Any) -> int | Changes:
         method(target / case.target, **case.choices)
     except OSError as error:
         assert look(tree) == before, "a failed operation leaves nothing"
-        assert error.errno is not None
-        return error.errno
+        return error.errno or EINVAL
     return changes(before, look(tree))
 
 
