@@ -69,12 +69,6 @@ MUTATIONS = [
         "return fd",
     ),
     Mutation(
-        "O_CREAT|O_EXCL follows a link",
-        WALK,
-        "elif flags & os.O_NOFOLLOW or exclusive:",
-        "elif flags & os.O_NOFOLLOW:",
-    ),
-    Mutation(
         "a slash at the end of the path is forgotten",
         WALK,
         'self.must_be_directory = path.endswith(b"/")',

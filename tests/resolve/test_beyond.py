@@ -60,7 +60,7 @@ def test_a_directory_that_is_moved_out_meanwhile_leads_nowhere(tmp_path: pathlib
     (outside / "d").mkdir(parents=True)
     root.mkdir()
     make_deep(root, 60)
-    (outside / "secret").write_text("outside")
+    (outside / "d/secret").write_text("outside")
     (root / "secret").write_text("inside")
     with Root.at(root, resolver="walk") as held:
         moved = []
@@ -68,7 +68,7 @@ def test_a_directory_that_is_moved_out_meanwhile_leads_nowhere(tmp_path: pathlib
         def move_out(step: Observation) -> None:
             if step.location.count(b"/") == 50 and not moved:
                 moved.append(step)
-                # What was /d/d is now outside/d/d: two levels up from it is outside itself.
+                # What was /d/d is now outside/d/d: up from it are outside/d and its secret.
                 (root / "d/d").rename(outside / "d/d")
 
         path = b"d/" * 55 + b"../" * 54 + b"secret"

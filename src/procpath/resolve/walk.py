@@ -362,7 +362,6 @@ def _open_end(walk: Walk, flags: int, mode: int) -> int:
     so creating, truncating and every refusal are the kernel's own and happen at once.
     """
     creates = flags & os.O_CREAT
-    exclusive = creates and flags & os.O_EXCL
     while True:
         name = walk.to_last()
         if name is None or name == b".":
@@ -373,7 +372,7 @@ def _open_end(walk: Walk, flags: int, mode: int) -> int:
         once = flags | os.O_NOFOLLOW
         if walk.must_be_directory:
             once |= os.O_DIRECTORY
-        elif flags & os.O_NOFOLLOW or exclusive:
+        elif flags & os.O_NOFOLLOW:
             return _require_same_mount(walk, name, os.open(name, once, mode, dir_fd=walk.dirfd))
         fd = _open_unless_link(walk, name, once, mode)
         if fd is not None:
