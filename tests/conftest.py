@@ -32,7 +32,7 @@ def tmp_path(tmp_path: Path) -> Iterator[Path]:
 def no_leak() -> Iterator[None]:
     """The test must leave exactly the descriptors open that it found open."""
     # What is held once per process, from the first use on: both kinds of procfs handle.
-    VerifiedProc.default().self_fd()
+    VerifiedProc.default().self_fd().fileno()
     RootedPath("/").pin().close()
     before = open_descriptors()
     yield
