@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from pathlib_answers import ANSWERS
 from procpath import Root, RootedPath
-from procpath.lexical import LexicalPath, _joined
+from procpath.lexical import LexicalPath
 from procpath.path import BoundPath
 from support import private_mounts
 
@@ -97,7 +97,7 @@ SEGMENTS = st.lists(st.one_of(WORDS, WORDS.map(PurePosixPath)), max_size=4)
 
 @given(SEGMENTS)
 def test_segments_are_joined_as_pathlib_joins_them(segments: list[str | PurePath]) -> None:
-    assert _joined(tuple(segments)) == str(PurePosixPath(*segments))
+    assert str(SLASH(*segments)) == str(PurePosixPath(*segments))
 
 
 def _same(ours: BoundPath, pure: PurePosixPath) -> None:
