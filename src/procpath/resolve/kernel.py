@@ -35,6 +35,8 @@ _ATTEMPTS = 4
 _FIND = os.O_PATH | os.O_CLOEXEC
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
+# ELOOP is asked about not only for the kind of loop: when a rename elsewhere makes the
+# kernel's lookup start anew it counts the links again, and more than 20 can be too many.
 _ASK_THE_WALKER = frozenset({-ELOOP, -ENAMETOOLONG, -EXDEV, -EAGAIN, -ENOSYS, -EPERM})
 
 

@@ -58,9 +58,15 @@ class Descent:
             os.close(held.pop()[1])
         above, dirfd = held[-1]
         name = path[len(above) :]
-        if self._by_name and "/" not in name:
+        if ".." in path.split("/") or not name:
+            # No list has such names, but the caller of walk() may. The way up must not be
+            # the kernel's: it ends at the start, not at the root of the host.
+            above, dirfd, name = "", held[0][1], path
+        if self._by_name and "/" not in name and name != "..":
             fd = os.open(name, _REAL_LISTING, dir_fd=dirfd)
         else:
+            if "\0" in name:
+                raise ValueError("embedded null byte")
             fd = self._root.resolver_below(dirfd).open(os.fsencode(name), _REAL_LISTING)
         held.append((path + "/", fd))
         if len(held) > _MOST_HELD:

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from procpath.errors import tells_of_path
 from procpath.info import mode_of_last
 from procpath.patterns import compile_name, compile_path, is_magic
 from procpath.root import Root
@@ -118,7 +119,9 @@ class _Pattern:
                     entries = directory.descent.scan(directory.path[directory.start : -1])
                 else:
                     entries = scan(self.root.open(directory.path or ".", LISTING))
-            except OSError:
+            except OSError as error:
+                if not tells_of_path(error):
+                    raise
                 entries = []
             directory.entries = entries
         return entries
@@ -134,7 +137,9 @@ class _Pattern:
             return
         try:
             top = self.root.open(directory.path or ".", os.O_PATH | os.O_DIRECTORY)
-        except OSError:
+        except OSError as error:
+            if not tells_of_path(error):
+                raise
             yield None
             return
         with Descent(self.root, top) as descent:
