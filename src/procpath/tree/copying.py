@@ -22,15 +22,12 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from errno import EBUSY, EEXIST, EISDIR, ELOOP
 
-from procpath.errors import SpecialFileError, os_error
-from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import Parent
-from procpath.resolve.reopen import reopen, require_creatable
 from procpath.tree.held import Closing, lies_within
 from procpath.tree.making import Maker, OnProgress, Original, Rules, Tally
-from procpath.tree.places import LOOK, Place, RootedPlace, both
+from procpath.tree.places import Place, RootedPlace, both
+from procpath.tree.replacing import find_replaced, open_replaced, require_free
 from procpath.tree.staging import Staged
 
 __all__ = ["Choices", "OnProgress", "Tally", "copy"]
@@ -76,7 +73,7 @@ def _copy_file(maker: Maker, original: Original, source: Place, target: Place) -
     with maker.blame_target:
         parent = target.open_parent_of_target()
     with Closing(parent.dirfd):
-        replaced = _open_replaced(maker, parent, original, source, target)
+        replaced = _replaced(maker, parent, original, source, target)
         try:
             with Staged(parent.dirfd) as staged:
                 maker.make(original, staged, replaced)
@@ -93,7 +90,7 @@ def _copy_other(maker: Maker, original: Original, source: Place, target: Place) 
         parent = target.open_parent()
     with Closing(parent.dirfd):
         with maker.blame_target:
-            _require_free(parent)
+            require_free(parent)
         if stat.S_ISDIR(original.status.st_mode) and lies_within(parent.dirfd, original.status):
             raise both("Source path is a parent of target path", source, target)
         with Staged(parent.dirfd) as staged:
@@ -120,47 +117,16 @@ def _leaves_root(source: Place, target: Place) -> bool:
     )
 
 
-def _require_free(parent: Parent) -> None:
-    try:
-        os.stat(parent.name, dir_fd=parent.dirfd, follow_symlinks=False)
-    except FileNotFoundError:
-        return
-    raise os_error(EEXIST)
-
-
-def _open_replaced(
+def _replaced(
     maker: Maker, parent: Parent, original: Original, source: Place, target: Place
 ) -> int | None:
-    """The file that the copy is going to replace, opened as for writing into it.
-
-    So what would refuse to be written to is not replaced either. None where there is none.
-    """
+    """The file that the copy is going to replace, opened as for writing into it."""
     with maker.blame_target:
-        if parent.must_be_directory or parent.name == b".":
-            raise os_error(EISDIR)
-        try:
-            found = os.open(parent.name, LOOK, dir_fd=parent.dirfd)
-        except FileNotFoundError:
-            return None
+        found = find_replaced(parent)
+    if found is None:
+        return None
     with Closing(found):
         if os.path.samestat(os.fstat(found), original.status):
             raise both("Source and target are the same file", source, target)
         with maker.blame_target:
-            _require_replaceable(found, parent.dirfd)
-            return reopen(found, os.O_WRONLY)
-
-
-def _require_replaceable(found: int, dirfd: int) -> None:
-    status = os.fstat(found)
-    mode = status.st_mode
-    if stat.S_ISDIR(mode):
-        raise os_error(EISDIR)
-    if stat.S_ISLNK(mode):
-        # It was none when the path was resolved.
-        raise os_error(ELOOP)
-    if not stat.S_ISREG(mode):
-        raise SpecialFileError(reason="a special file, which no copy replaces or writes to")
-    if mount_id(found) != mount_id(dirfd):
-        # In another mount namespace Linux would allow it, and detach what is mounted there.
-        raise OSError(EBUSY, "a mount point, which cannot be replaced")
-    require_creatable(os.fstat(dirfd), status)
+            return open_replaced(found, parent.dirfd)

@@ -40,15 +40,9 @@ from procpath.tree.descent import LISTING
 from procpath.tree.filedata import copy_data
 from procpath.tree.held import Closing, HeldDirectories
 from procpath.tree.places import LOOK, Blame, Place
-from procpath.tree.staging import Staged
+from procpath.tree.staging import OURS_ALONE, Staged, new_directory, new_file
 
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FAULT_OF_THE_TARGET = frozenset((ENOSPC, EDQUOT, EFBIG, EROFS))
-
-_OURS_ALONE_FILE = 0o600
-_OURS_ALONE = 0o700
-"""Modes for what gets its own at the end: until then nobody else reads or replaces it."""
 
 
 @dataclass(slots=True)
@@ -145,8 +139,7 @@ class Maker:
 
     def new_directory(self, dirfd: int, name: str) -> int:
         """Make a directory, and return an ``O_PATH`` descriptor of it."""
-        os.mkdir(name, _OURS_ALONE if self.rules.preserve_metadata else 0o777, dir_fd=dirfd)
-        return os.open(name, _NEW_DIRECTORY, dir_fd=dirfd)
+        return new_directory(dirfd, name, OURS_ALONE if self.rules.preserve_metadata else 0o777)
 
     def _make_file(self, original: Original, dirfd: int, name: str, replaced: int | None) -> None:
         gets_its_mode_later = self.rules.preserve_metadata or replaced is not None
@@ -154,8 +147,7 @@ class Maker:
             source = reopen(original.fd, os.O_RDONLY)
         with Closing(source):
             with self.blame_target:
-                mode = _OURS_ALONE_FILE if gets_its_mode_later else 0o666
-                target = os.open(name, _NEW_FILE, mode, dir_fd=dirfd)
+                target = new_file(dirfd, name, OURS_ALONE if gets_its_mode_later else 0o666)
             with Closing(target):
                 self._fill(original, source, target, replaced)
 
@@ -205,7 +197,7 @@ class Maker:
                 self.source.below(self.names),
                 "a device is never read, and made anew only with preserve_metadata=True",
             )
-        mode = _OURS_ALONE_FILE if self.rules.preserve_metadata else 0o666
+        mode = OURS_ALONE if self.rules.preserve_metadata else 0o666
         try:
             os.mknod(name, stat.S_IFMT(status.st_mode) | mode, status.st_rdev, dir_fd=dirfd)
         except OSError as error:

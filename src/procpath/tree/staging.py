@@ -17,6 +17,25 @@ from typing import Self
 from procpath.linux import RENAME_NOREPLACE, renameat2
 from procpath.tree.removing import remove_own
 
+OURS_ALONE = 0o700
+"""The mode for what gets its own at the end: until then nobody else reads it or makes anything in
+it.
+"""
+
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def new_file(dirfd: int, name: str, mode: int) -> int:
+    """Make a regular file, and return it opened for writing."""
+    return os.open(name, _NEW_FILE, mode & 0o666, dir_fd=dirfd)
+
+
+def new_directory(dirfd: int, name: str, mode: int) -> int:
+    """Make a directory, and return an ``O_PATH`` descriptor of it."""
+    os.mkdir(name, mode, dir_fd=dirfd)
+    return os.open(name, _NEW_DIRECTORY, dir_fd=dirfd)
+
 
 class Staged:
     """Something that is being made in the directory ``dirfd``, as :attr:`name` for now."""
