@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn, Protocol
 
-from procpath.commands import cat, check, demo, find, ls, resolve, roots, stat, tree
+from procpath.commands import cat, check, cp, demo, find, ls, resolve, roots, stat, tree
 from procpath.commands.output import (
     Output,
     OutputFailedError,
@@ -46,6 +46,7 @@ _COMMANDS: Final[dict[str, Command]] = {
     "stat": stat,
     "tree": tree,
     "find": find,
+    "cp": cp,
     "roots": roots,
     "check": check,
     "demo": demo,

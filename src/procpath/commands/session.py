@@ -93,7 +93,7 @@ class Session:
         Raises ``OSError`` where no process can be looked for, because there is no procfs.
         """
         for address in addresses:
-            root = self._open_root(address, options)
+            root = self.open_root(address, **options)
             if root is None:
                 continue
             with root:
@@ -102,8 +102,11 @@ class Session:
                 except OSError as error:
                     self.blame(address, error)
 
-    def _open_root(self, address: Address, options: OptionArguments) -> Root | None:
-        """The root of an address, or None and a complaint."""
+    def open_root(self, address: Address, **options: Unpack[OptionArguments]) -> Root | None:
+        """The root of an address with these ``options``, or None and a complaint.
+
+        Raises ``OSError`` where no process can be looked for, because there is no procfs.
+        """
         holder = address.holder
         if isinstance(holder, str):
             try:
