@@ -17,7 +17,7 @@ import socket
 import stat
 import warnings
 from collections.abc import Callable, Iterator
-from errno import EBUSY, EINVAL, EISDIR, ENOTEMPTY, EOPNOTSUPP, ESTALE
+from errno import EBUSY, EINVAL, EISDIR, ENOTDIR, ENOTEMPTY, EOPNOTSUPP, ESTALE
 from functools import partial
 from types import new_class
 from typing import (
@@ -56,7 +56,7 @@ from procpath.resolve.identity import statx_if_allowed
 from procpath.resolve.lenient import locate_leniently
 from procpath.resolve.trace import Trace, trace
 from procpath.root import OptionArguments, Root
-from procpath.tree import copying, moving, removing
+from procpath.tree import copying, moving, readable, removing
 from procpath.tree.descent import LISTING, scan
 from procpath.tree.matching import glob, parse_pattern
 from procpath.tree.places import HostPlace, Place, RootedPlace
@@ -92,14 +92,15 @@ class _Anchored(Generic[P]):
         self._name = name
 
     def __get__(self, path: P | None, owner: type[P]) -> Callable[[], P]:
-        if path is None:
-            if not issubclass(owner, BoundPath):
-                raise UnsupportedOperation(
-                    f"{owner.__name__}.{self._name}() needs a root: "
-                    f"{owner.__name__}.bind(root).{self._name}()"
-                )
-            path = cast(P, owner())
-        return partial(self._function, path)
+        if path is not None:
+            return partial(self._function, path)
+        if issubclass(owner, BoundPath):
+            return partial(self._function, cast(P, owner()))
+        return partial(_refuse_without_root, f"{owner.__name__}.{self._name}()")
+
+
+def _refuse_without_root(call: str) -> Never:
+    raise UnsupportedOperation(f"{call} needs a root: RootedPath.bind(root) makes a class with one")
 
 
 class RootedPath(LexicalPath, from_segments=True):
@@ -604,13 +605,18 @@ class RootedPath(LexicalPath, from_segments=True):
         """Remove an empty directory."""
         # The held parent and one name cannot tell how the path ended (unlink(2), rmdir(2)).
         if self.name in ("", "..") and (self.root or self.parts):
+            _close(self._root.find(self._raw))
             raise os_error(EBUSY if not self.name else ENOTEMPTY, str(self))
         self._in_parent(lambda dirfd, name: os.rmdir(name, dir_fd=dirfd))
 
     def symlink_to(self, target: Segment | pathlib.Path, target_is_directory: bool = False) -> None:
         """Make this path a link that says ``target``, stored as given and not looked at."""
         text = str(target) if isinstance(target, LexicalPath) else os.fspath(target)
-        self._in_parent(lambda dirfd, name: os.symlink(text, name, dir_fd=dirfd))
+        try:
+            self._in_parent(lambda dirfd, name: os.symlink(text, name, dir_fd=dirfd))
+        except OSError as error:
+            error.filename, error.filename2 = text, str(self)
+            raise
 
     def hardlink_to(self, target: Segment) -> None:
         """Make this path another name of the file ``target``; of a link, if it is one."""
@@ -618,7 +624,7 @@ class RootedPath(LexicalPath, from_segments=True):
         def link(source: int, old: bytes, dirfd: int, new: bytes) -> None:
             os.link(old, new, src_dir_fd=source, dst_dir_fd=dirfd, follow_symlinks=False)
 
-        self._same_root(target)._in_parents(self, link)
+        self._same_root(target)._in_parents(self, self._raw, link)
 
     def rename(self, target: Segment, *, replace: bool = True) -> Self:
         """Rename to ``target``, of the same root, and return it.
@@ -627,10 +633,12 @@ class RootedPath(LexicalPath, from_segments=True):
         ``FileExistsError`` (renameat2(2), ``RENAME_NOREPLACE``).
         """
         new = self._same_root(target)
-        if replace:
-            self._in_parents(new, _rename)
-        else:
-            self._in_parents(new, _rename_noreplace)
+        # As pathlib hands a text to the system: with its slash or dot at the end.
+        raw = os.fsencode(target) if isinstance(target, str) and "\0" not in target else new._raw
+        if raw.endswith(b"/") and not self.is_dir(follow_symlinks=False):
+            _close(self._root.find_last(self._raw))
+            raise _about_two(os_error(ENOTDIR), str(self), str(target))
+        self._in_parents(new, raw, _rename if replace else _rename_noreplace)
         return new
 
     def replace(self, target: Segment) -> Self:
@@ -639,7 +647,8 @@ class RootedPath(LexicalPath, from_segments=True):
 
     def exchange(self, other: Segment) -> None:
         """Swap the two files of any kind in one step (renameat2(2), ``RENAME_EXCHANGE``)."""
-        self._in_parents(self._same_root(other), _exchange)
+        there = self._same_root(other)
+        self._in_parents(there, there._raw, _exchange)
 
     def chmod(self, mode: int, *, follow_symlinks: bool = True) -> None:
         """Set the permissions. Linux keeps none for a link: ``EOPNOTSUPP``."""
@@ -720,20 +729,28 @@ class RootedPath(LexicalPath, from_segments=True):
         finally:
             _close(dirfd)
 
-    def _in_parents(self, other: Self, act: Callable[[int, bytes, int, bytes], None]) -> None:
-        """``act`` on the held parents and last components of this path and of ``other``."""
+    def _in_parents(
+        self, other: Self, raw: bytes, act: Callable[[int, bytes, int, bytes], None]
+    ) -> None:
+        """``act`` on the held parents and last components of this path and of ``other``.
 
-        def act_on_this(dirfd: int, name: bytes) -> None:
-            def act_on_other(other_dirfd: int, other_name: bytes) -> None:
-                act(dirfd, name, other_dirfd, other_name)
-
-            other._in_parent(act_on_other)
-
+        ``raw`` is ``other`` as it was written.
+        """
+        resolver = self._root.resolver
         try:
-            self._in_parent(act_on_this)
-        except OSError as error:
-            error.filename, error.filename2 = str(self), str(other)
+            dirfd, name, _ = resolver.open_parent(self._raw)
+            try:
+                other_dirfd, other_name, _ = resolver.open_parent(raw)
+                try:
+                    act(dirfd, name, other_dirfd, other_name)
+                finally:
+                    _close(other_dirfd)
+            finally:
+                _close(dirfd)
+        except UnverifiedProcError:
             raise
+        except OSError as error:
+            raise _about_two(error, str(self), str(other)) from None
 
     def _same_root(self, other: Segment) -> Self:
         """``other`` as a path of this root; a host path of pathlib cannot be one."""
@@ -780,6 +797,9 @@ class RootedPath(LexicalPath, from_segments=True):
         permitted, owners. Returns ``target`` as a path.
         """
         end = self._end(target)
+        if not isinstance(end, (RootedPath, pathlib.Path)):
+            end._copy_from(self, follow_symlinks=follow_symlinks)
+            return cast("RootedPath", end.joinpath())
         choices = copying.Choices(follow_symlinks, preserve_metadata, follow_outside)
         copying.copy(_place(self), _place(end), choices)
         return end.joinpath()
@@ -827,8 +847,12 @@ class RootedPath(LexicalPath, from_segments=True):
         follow_outside: bool = False,
     ) -> Self:
         """Copy ``source``, a path of any root or a host path of pathlib, to this path."""
-        choices = copying.Choices(follow_symlinks, preserve_metadata, follow_outside)
-        copying.copy(_place(self._end(source)), _place(self), choices)
+        start = self._end(source)
+        if isinstance(start, (RootedPath, pathlib.Path)):
+            choices = copying.Choices(follow_symlinks, preserve_metadata, follow_outside)
+            copying.copy(_place(start), _place(self), choices)
+        else:
+            readable.copy_readable(start, _place(self), follow_symlinks)
         return self.joinpath()
 
     def _copy_from(
@@ -849,7 +873,7 @@ class RootedPath(LexicalPath, from_segments=True):
 
         Returns ``target`` as a path.
         """
-        end = self._end(target)
+        end: RootedPath | pathlib.Path = self._end(target)
         moving.move(_place(self), _place(end))
         return end.joinpath()
 
@@ -879,14 +903,17 @@ class RootedPath(LexicalPath, from_segments=True):
             handle = partial(_tell, onexc, self)
         removing.rmtree(_place(self), handle, cross_mounts=cross_mounts)
 
-    def _end(self, path: Segment | pathlib.Path) -> RootedPath | pathlib.Path:
-        """What is said by a path or by words, which are of this root."""
-        return path if isinstance(path, (RootedPath, pathlib.Path)) else self.with_segments(path)
+    def _end(self, path: Any) -> Any:
+        """What is said by a path of any kind, or by words, which are of this root."""
+        if isinstance(path, (str, pathlib.PurePath)) and not isinstance(path, pathlib.Path):
+            return self.with_segments(path)
+        return path if hasattr(path, "with_segments") else self.with_segments(path)
 
     def _in(self, directory: Segment | pathlib.Path) -> RootedPath | pathlib.Path:
         if not self.name:
             raise ValueError(f"{self!r} has an empty name")
-        return self._end(directory) / self.name
+        target: RootedPath | pathlib.Path = self._end(directory) / self.name
+        return target
 
     # For other programs
 
@@ -1022,6 +1049,12 @@ def _pattern_text(pattern: Segment) -> str:
 
 def _codec(encoding: str) -> str:
     return locale.getencoding() if encoding == "locale" else encoding
+
+
+def _about_two(error: OSError, path: str, other: str) -> OSError:
+    """The same error, saying which two paths it is about."""
+    error.filename, error.filename2 = path, other
+    return error
 
 
 def _rename(dirfd: int, name: bytes, other_dirfd: int, other_name: bytes) -> None:

@@ -166,7 +166,13 @@ class KernelResolver(Resolver):
         directory, slash, name = stripped.rpartition(b"/")
         if name in (b"", b".", b".."):
             return self.walker.open_parent(path)
-        dirfd = self.open(directory + slash or b".", _DIRECTORY)
+        try:
+            dirfd = self.open(directory + slash or b".", _DIRECTORY)
+        except UnverifiedProcError:
+            raise
+        except OSError as error:
+            error.filename = os.fsdecode(path)
+            raise
         return Parent(dirfd, name, len(stripped) < len(path))
 
     def open_parent_of_target(self, path: bytes) -> Parent:

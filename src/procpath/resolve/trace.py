@@ -96,16 +96,30 @@ class _Recorder:
     """Keeps what the walker tells, up to a bound."""
 
     def __init__(self) -> None:
-        self.observations: list[Observation] = []
+        self.steps: list[Step] = []
         self.omitted = 0
         self._room = _MOST_KEPT
+        self._mount: int | None = None
 
     def __call__(self, observation: Observation) -> None:
-        self._room -= len(observation.location) + len(observation.name)
-        if self._room > 0:
-            self.observations.append(observation)
-        else:
+        if self._room < 0:
             self.omitted += 1
+            return
+        step = self._step(observation)
+        self._room -= len(step.directory) + len(step.name)
+        self.steps.append(step)
+
+    def _step(self, observation: Observation) -> Step:
+        kind, _, name, detail, mount = observation
+        before, self._mount = self._mount, mount
+        return Step(
+            kind,
+            os.fsdecode(observation.location),
+            os.fsdecode(name),
+            os.fsdecode(detail) if isinstance(detail, bytes) else None,
+            detail if isinstance(detail, OSError) else None,
+            kind in ("directory", "end") and before is not None and mount != before,
+        )
 
 
 def trace(walker: Walker, path: bytes) -> Trace:
@@ -117,19 +131,4 @@ def trace(walker: Walker, path: bytes) -> Trace:
         result = os.fsdecode(walker.observe(path, recorder))
     except OSError as error:
         failure = error
-    steps = tuple(_steps(recorder.observations))
-    return Trace(os.fsdecode(path), steps, result, failure, recorder.omitted)
-
-
-def _steps(observations: list[Observation]) -> Iterator[Step]:
-    mount = None
-    for kind, location, name, detail, now in observations:
-        yield Step(
-            kind,
-            os.fsdecode(location),
-            os.fsdecode(name),
-            os.fsdecode(detail) if isinstance(detail, bytes) else None,
-            detail if isinstance(detail, OSError) else None,
-            kind in ("directory", "end") and mount is not None and now != mount,
-        )
-        mount = now
+    return Trace(os.fsdecode(path), tuple(recorder.steps), result, failure, recorder.omitted)

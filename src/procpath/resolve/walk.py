@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from errno import EAGAIN, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, EXDEV
 from types import TracebackType
 from typing import Literal, NamedTuple, Self, TypeVar
@@ -48,14 +48,19 @@ class Observation(NamedTuple):
     """What the walker saw at one step."""
 
     kind: StepKind
-    location: bytes
-    """in-root path of the directory in which the step was taken"""
+    directories: Sequence[bytes]
+    """names from the root to where the step was taken; the walk's own, so only for the moment"""
     name: bytes
     """the component"""
     detail: bytes | OSError | None
     """the text of a link, or the error"""
     mount: int
     """ID of the mount on which the walk stands after the step; 0 after an error"""
+
+    @property
+    def location(self) -> bytes:
+        """In-root path of the directory in which the step was taken."""
+        return b"/" + b"/".join(self.directories)
 
 
 Observer = Callable[[Observation], None]
@@ -213,7 +218,7 @@ class Walk:
     def failed(self, error: OSError) -> None:
         """Tell the observer that the walk ended in ``error``."""
         if self._observer:
-            self._observer(Observation("error", self.location, self._component, error, 0))
+            self._observer(Observation("error", self._stack.names, self._component, error, 0))
 
     def _enter(self, name: bytes) -> None:
         """Go through a component that is not the last: a directory, or a link to one."""
@@ -281,7 +286,7 @@ class Walk:
 
     def _observe(self, kind: StepKind, name: bytes, detail: bytes | None, fd: int) -> None:
         if self._observer:
-            self._observer(Observation(kind, self.location, name, detail, mount_id(fd)))
+            self._observer(Observation(kind, self._stack.names, name, detail, mount_id(fd)))
 
 
 class Walker(Resolver):
