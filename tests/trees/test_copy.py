@@ -717,6 +717,49 @@ def test_a_failed_replacement_leaves_the_old_file(tmp_path: Path) -> None:
     on_tmpfs(tmp_path / "memory", inside, "size=2m")
 
 
+def test_out_of_descriptors_it_fails_and_leaves_nothing(tmp_path: Path) -> None:
+    """With any number of free ones: from some number on there are enough."""
+    populate(tmp_path / "tree")
+
+    def inside(memory: Path) -> list[int | None]:
+        used = len(os.listdir("/proc/self/fd"))
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        source, target = RootedPath(tmp_path) / "tree", RootedPath(memory) / "target"
+        ends: list[int | None] = []
+        for free in range(2, 40):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (used + free, hard))
+            try:
+                source.copy(target, follow_symlinks=False, preserve_metadata=True)
+            except OSError as error:
+                ends.append(error.errno)
+                left = os.listdir(memory)
+            else:
+                ends.append(None)
+                left = []
+                target.rmtree()
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            assert left == []
+        return ends
+
+    (tmp_path / "memory").mkdir()
+    ends = on_tmpfs(tmp_path / "memory", inside)
+    enough = ends.index(None)
+    assert set(ends[:enough]) == {errno.EMFILE}
+    assert set(ends[enough:]) == {None}
+
+
+def test_links_into_what_may_not_be_searched_stay_links_on_the_way_out(tmp_path: Path) -> None:
+    write(tmp_path / "root/private/secret")
+    (tmp_path / "root/tree").mkdir()
+    (tmp_path / "root/tree/link").symlink_to("/private/secret")
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    (tmp_path / "root/private").chmod(0o700)
+    reachable(tmp_path)
+    as_nobody(lambda: RootedPath(tmp_path / "root").joinpath("tree").copy(tmp_path / "open/out"))
+    assert os.readlink(tmp_path / "open/out/link") == "/private/secret"
+
+
 @pytest.mark.parametrize("source", ["file", "tree", "link", "fifo"])
 def test_a_read_only_file_system_is_named_with_the_target(source: str, tmp_path: Path) -> None:
     write(tmp_path / "file")
@@ -953,6 +996,10 @@ def test_a_root_that_crosses_no_mounts_copies_none(tmp_path: Path) -> None:
                 RootedPath(root).joinpath("tree").copy(tmp_path / "out")
             assert caught.value.errno == errno.EXDEV
             assert caught.value.filename == "/tree/mounted"
+            (tmp_path / "links").mkdir()
+            (tmp_path / "links/to mount").symlink_to("/tree/mounted/file")
+            RootedPath(root).joinpath("links").copy(tmp_path / "links out")
+            assert (tmp_path / "links out/to mount").is_symlink()
         assert not (tmp_path / "out").exists()
         RootedPath(tmp_path).joinpath("tree").copy(tmp_path / "out")
         assert (tmp_path / "out/mounted/file").exists()

@@ -40,7 +40,7 @@ from procpath.tree.descent import LISTING
 from procpath.tree.filedata import copy_data
 from procpath.tree.held import Closing, HeldDirectories
 from procpath.tree.places import LOOK, Blame, Place
-from procpath.tree.staging import OURS_ALONE, Staged, new_directory, new_file
+from procpath.tree.staging import OURS_ALONE, NewFile, Staged, new_directory
 
 _FAULT_OF_THE_TARGET = frozenset((ENOSPC, EDQUOT, EFBIG, EROFS))
 
@@ -145,11 +145,9 @@ class Maker:
         gets_its_mode_later = self.rules.preserve_metadata or replaced is not None
         with self.blame_source:
             source = reopen(original.fd, os.O_RDONLY)
-        with Closing(source):
-            with self.blame_target:
-                target = new_file(dirfd, name, OURS_ALONE if gets_its_mode_later else 0o666)
-            with Closing(target):
-                self._fill(original, source, target, replaced)
+        mode = OURS_ALONE if gets_its_mode_later else 0o666
+        with Closing(source), NewFile(dirfd, name, mode, self.blame_target) as target:
+            self._fill(original, source, target, replaced)
 
     def _fill(self, original: Original, source: int, target: int, replaced: int | None) -> None:
         if replaced is not None and not self.rules.preserve_metadata:

@@ -11,10 +11,10 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from errno import EINVAL, ELOOP, ENOENT, ENOTDIR, EXDEV
+from errno import EACCES, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EXDEV
 from types import TracebackType
 
-from procpath.errors import EscapeError, UnverifiedProcError, os_error
+from procpath.errors import UnverifiedProcError, os_error
 from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import Parent
 from procpath.resolve.links import read_followable, require_followable
@@ -28,7 +28,7 @@ LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _FOUND = os.O_PATH | os.O_CLOEXEC
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-_LEADS_NOWHERE = (ENOENT, ENOTDIR, ELOOP)
+_CANNOT_BE_FOLLOWED = frozenset((EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EXDEV))
 
 
 class Place(ABC):
@@ -101,10 +101,8 @@ class RootedPlace(Place):
     def follow_within(self, dirfd: int, names: list[str], top: os.stat_result) -> int | None:
         try:
             parent = self.root.resolver.open_parent_of_target(os.fsencode(self.below(names)))
-        except EscapeError:
-            return None
         except OSError as error:
-            if error.errno in _LEADS_NOWHERE:
+            if error.errno in _CANNOT_BE_FOLLOWED:
                 return None
             raise
         with Closing(parent.dirfd):

@@ -19,7 +19,7 @@ from procpath.tree import metadata
 from procpath.tree.held import Closing, HeldDirectories
 from procpath.tree.places import Blame, Place
 from procpath.tree.replacing import find_replaced, open_replaced, require_free
-from procpath.tree.staging import OURS_ALONE, Staged, new_directory, new_file
+from procpath.tree.staging import OURS_ALONE, NewFile, Staged, new_directory
 
 _BUFFER = 1 << 20
 
@@ -113,16 +113,14 @@ class _Copy:
         self, source: Readable, dirfd: int, name: str, replaced: int | None = None
     ) -> None:
         """Make a file with the content of ``source``, and the mode and owner of ``replaced``."""
-        with _open(source) as reading:
-            with self.blame:
-                made = new_file(dirfd, name, 0o666 if replaced is None else OURS_ALONE)
-            with Closing(made):
-                if replaced is not None:
-                    with self.blame:
-                        metadata.adopt(replaced, made)
-                while data := reading.read(_BUFFER):
-                    with self.blame:
-                        _write(made, data)
+        mode = 0o666 if replaced is None else OURS_ALONE
+        with _open(source) as reading, NewFile(dirfd, name, mode, self.blame) as made:
+            if replaced is not None:
+                with self.blame:
+                    metadata.adopt(replaced, made)
+            while data := reading.read(_BUFFER):
+                with self.blame:
+                    _write(made, data)
 
     def make_tree(self, source: Readable, staged: Staged) -> None:
         """Make a directory with everything that is in ``source``."""

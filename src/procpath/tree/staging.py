@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from procpath.linux import RENAME_NOREPLACE, renameat2
+from procpath.tree.places import Blame
 from procpath.tree.removing import remove_own
 
 OURS_ALONE = 0o700
@@ -26,9 +27,28 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def new_file(dirfd: int, name: str, mode: int) -> int:
-    """Make a regular file, and return it opened for writing."""
-    return os.open(name, _NEW_FILE, mode & 0o666, dir_fd=dirfd)
+class NewFile:
+    """A regular file that is made, written to and closed in a ``with`` block.
+
+    Closing can fail for what was written before (close(2)), so ``blame`` is for that too.
+    """
+
+    def __init__(self, dirfd: int, name: str, mode: int, blame: Blame) -> None:
+        self._blame = blame
+        with blame:
+            self._fd = os.open(name, _NEW_FILE, mode & 0o666, dir_fd=dirfd)
+
+    def __enter__(self) -> int:
+        return self._fd
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._blame:
+            os.close(self._fd)
 
 
 def new_directory(dirfd: int, name: str, mode: int) -> int:
