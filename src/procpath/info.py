@@ -96,7 +96,9 @@ class EntryInfo:
 
 
 def mode_of(root: Root, raw: bytes) -> int:
-    """The ``st_mode`` of what ``raw`` leads to; 0 where it leads nowhere."""
+    """The ``st_mode`` of what ``raw`` leads to; 0 where it leads nowhere, and with a NUL in it."""
+    if b"\0" in raw:
+        return 0
     fd = root.try_find(raw)
     if fd < 0:
         if -fd in NO_ANSWER:
@@ -109,7 +111,9 @@ def mode_of(root: Root, raw: bytes) -> int:
 
 
 def mode_of_last(root: Root, raw: bytes) -> int:
-    """The ``st_mode`` of what ``raw`` names, a link for itself; 0 where there is nothing."""
+    """The ``st_mode`` of what ``raw`` names, a link for itself; 0 as for :func:`mode_of`."""
+    if b"\0" in raw:
+        return 0
     try:
         fd = root.find_last(raw)
     except OSError as error:
