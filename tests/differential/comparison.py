@@ -30,6 +30,7 @@ from differential.laboratory import (
     Question,
     Text,
 )
+from differential.mirror import Operation, change, look
 from procpath.testing import Tree, model
 from procpath.testing.model import Caller, Rules
 
@@ -177,7 +178,34 @@ class Comparison:
         self._count(questions, len(given))
         assert not found, f"with {options} as {caller} in {tree!r}:\n" + "\n".join(found)
 
-    def _count(self, questions: Sequence[Question], witnesses: int) -> None:
+    def of_operations(
+        self, tree: Tree, operations: Sequence[Operation], caller: Caller, resolver: str
+    ) -> None:
+        """A RootedPath must answer what pathlib answers in a chroot, where nothing changes."""
+        mirrored = self.laboratory.do(look, tree, operations, caller, resolver)
+        self._count(operations, 1)
+        found = [
+            f"{operation} is {ours}, not {theirs}"
+            for operation, (ours, theirs) in zip(operations, mirrored, strict=True)
+            if ours != theirs
+        ]
+        assert not found, f"by {resolver} as {caller} in {tree!r}:\n" + "\n".join(found)
+
+    def of_change(
+        self, directory: str, operation: Operation, caller: Caller, resolver: str
+    ) -> Tree:
+        """Do it on both copies in ``directory``; the tree that they have become."""
+        (ours, theirs), our_tree, their_tree = self.laboratory.do(
+            change, directory, operation, caller, resolver
+        )
+        self.tally.questions += 1
+        self.tally.answers += 2
+        by = f"{operation} by {resolver} as {caller}"
+        assert ours == theirs, f"{by} is {ours}, not {theirs}"
+        assert our_tree == their_tree, f"{by} makes {our_tree}, not {their_tree}"
+        return our_tree
+
+    def _count(self, questions: Sequence[object], witnesses: int) -> None:
         self.tally.trees += 1
         self.tally.questions += len(questions)
         self.tally.answers += witnesses * len(questions)

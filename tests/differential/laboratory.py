@@ -120,8 +120,8 @@ class Laboratory:
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()
-        self._pid = os.fork()
-        if self._pid == 0:
+        self.pid = os.fork()
+        if self.pid == 0:
             self._socket.close()
             _serve(theirs)
         theirs.close()
@@ -131,7 +131,7 @@ class Laboratory:
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
-        os.waitpid(self._pid, 0)
+        os.waitpid(self.pid, 0)
 
     def ask(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from differential.comparison import (
@@ -18,6 +18,7 @@ from differential.comparison import (
     questions_about,
 )
 from differential.laboratory import Question
+from differential.profiles import times
 from procpath.testing import (
     Directory,
     Fifo,
@@ -29,17 +30,6 @@ from procpath.testing import (
     in_root_paths,
 )
 from procpath.testing.model import Caller
-
-# The fixtures hold no state that one example could leave to the next.
-SHARED = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    report_multiple_bugs=False,
-)
-
-
-def times(factor: int) -> settings:
-    """So many times the examples of the profile."""
-    return settings(SHARED, max_examples=factor * settings.default.max_examples)
 
 
 @st.composite

@@ -1,0 +1,231 @@
+"""The same operation on a RootedPath and on plain pathlib in a chrooted process.
+
+Operations are named; most are the method of that name. Results are made comparable: paths
+become text, and what is raised becomes its ``errno`` with the in-root paths that it names.
+Where pathlib's answer has changed with Python versions, the other side is the call of ``os``
+that Python 3.14 makes. Rests on :mod:`differential.laboratory`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from differential.laboratory import Bench, acting_as
+from procpath import Root, RootedPath, linux
+from procpath.testing import Fifo, Socket, Tree
+from procpath.testing.model import Caller
+
+AnyPath: TypeAlias = "RootedPath | Path"
+
+
+class InRoot(str):
+    """An argument that is a path, and becomes one of the kind that the operation is done on."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"path({str(self)!r})"
+
+
+class Operation(NamedTuple):
+    """``path.name(*arguments, **keywords)``."""
+
+    name: str
+    path: str
+    arguments: tuple[Any, ...] = ()
+    keywords: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        given = [
+            *map(repr, self.arguments),
+            *(f"{name}={value!r}" for name, value in self.keywords),
+        ]
+        return f"path({self.path!r}).{self.name}({', '.join(given)})"
+
+
+class Refused(NamedTuple):
+    """An OSError. With two paths, which of them it names first depends on the system call."""
+
+    errno: int | None
+    filenames: frozenset[object]
+
+
+class Mirrored(NamedTuple):
+    """What an operation did on either side."""
+
+    ours: Any
+    theirs: Any
+
+
+def _write_more(path: AnyPath, mode: str, data: bytes) -> int:
+    with path.open(mode) as file:
+        return file.write(data)
+
+
+def _shown(path: AnyPath, *, follow_symlinks: bool) -> tuple[int, ...]:
+    """What of a status does not differ between two copies of a tree."""
+    status = path.stat(follow_symlinks=follow_symlinks)
+    size = 0 if stat.S_ISDIR(status.st_mode) else status.st_size
+    return status.st_mode, status.st_nlink, status.st_uid, status.st_gid, size
+
+
+def _resolve_by_kernel(path: Path) -> str:
+    """What the kernel calls the object: of realpath(3) Python has a version of its own."""
+    fd = os.open(path, os.O_PATH)
+    try:
+        return os.readlink(f"self/fd/{fd}", dir_fd=_proc)
+    finally:
+        os.close(fd)
+
+
+def _resolve(path: Path) -> str:
+    try:
+        return _resolve_by_kernel(path)
+    except OSError:
+        return os.path.realpath(path)
+
+
+def _walked(steps: Iterable[tuple[AnyPath | str, list[str], list[str]]]) -> list[tuple[str, ...]]:
+    return sorted((str(place), *sorted(dirs), *sorted(files)) for place, dirs, files in steps)
+
+
+def _as_pathlib_walks(
+    step: tuple[str, list[str], list[str]],
+) -> tuple[str, list[str], list[str]]:
+    """Path.walk (Python 3.12) takes links to directories for files, where os.walk does not."""
+    place, dirs, files = step
+    links = [name for name in dirs if os.path.islink(os.path.join(place, name))]
+    return place, [name for name in dirs if name not in links], files + links
+
+
+def _exchange(path: Path, other: Path) -> None:
+    both = os.fsencode(path), os.fsencode(other)
+    try:
+        linux.renameat2(linux.AT_FDCWD, both[0], linux.AT_FDCWD, both[1], linux.RENAME_EXCHANGE)
+    except OSError as error:
+        error.filename, error.filename2 = path, other
+        raise
+
+
+# A procfs to ask from inside a chroot, where there is none.
+_proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+_EITHER: dict[str, Callable[..., Any]] = {
+    "write_more": _write_more,
+    "shown": _shown,
+}
+_OURS: dict[str, Callable[..., Any]] = {
+    "resolve_strictly": lambda path: path.resolve(strict=True),
+    "walk": lambda path: _walked(path.walk()),
+}
+_THEIRS: dict[str, Callable[..., Any]] = {
+    "resolve_strictly": _resolve_by_kernel,
+    "resolve": _resolve,
+    "walk": lambda path: _walked(map(_as_pathlib_walks, os.walk(path))),
+    "exists": os.path.exists,
+    "is_dir": os.path.isdir,
+    "is_file": os.path.isfile,
+    "is_symlink": os.path.islink,
+    "is_mount": os.path.ismount,
+    "chown": os.chown,
+    "exchange": _exchange,
+    "rmtree": shutil.rmtree,
+}
+
+
+def plain(result: Any) -> Any:
+    """A result without what is of one side only."""
+    if isinstance(result, RootedPath | Path):
+        return str(result)
+    if isinstance(result, bool | bytes | str | int | tuple | None):
+        return result
+    return sorted(map(plain, result))
+
+
+def perform(root: AnyPath, functions: dict[str, Callable[..., Any]], operation: Operation) -> Any:
+    """Do it beneath ``root``; what came of it."""
+
+    def path_of(text: str) -> AnyPath:
+        return root / text.lstrip("/")
+
+    arguments = [
+        path_of(argument) if isinstance(argument, InRoot) else argument
+        for argument in operation.arguments
+    ]
+    path = path_of(operation.path)
+    function = {**_EITHER, **functions}.get(
+        operation.name, getattr(type(path), operation.name, None)
+    )
+    assert function is not None, operation
+    try:
+        return plain(function(path, *arguments, **dict(operation.keywords)))
+    except OSError as error:
+        named = {str(name) for name in (error.filename, error.filename2) if name is not None}
+        return Refused(error.errno, frozenset(named))
+
+
+def without_fifos(tree: Tree) -> Tree:
+    """The tree with nothing in it that would keep open() waiting."""
+    return Tree({p: Socket() if isinstance(node, Fifo) else node for p, node in tree.items()})
+
+
+def with_searchable_root(tree: Tree) -> Tree:
+    """The tree with a root that all may search.
+
+    To change ``/`` itself is refused in any case; but if it may not be searched, a held root
+    is refused with ``EACCES``, since the calls that change a directory take it by name (``.``).
+    """
+    root = tree["/"]
+    return Tree({**tree, "/": replace(root, mode=root.mode | 0o111)})
+
+
+def look(
+    bench: Bench, tree: Tree, operations: Sequence[Operation], caller: Caller, resolver: Any
+) -> list[Mirrored]:
+    """Do what changes nothing on one tree, both ways."""
+    directory = bench.fresh_directory()
+    tree.materialize(directory)
+    ours = _all_ours(directory, operations, caller, resolver)
+    theirs = _all_theirs(bench, directory, operations, caller)
+    return list(map(Mirrored, ours, theirs))
+
+
+def prepare(bench: Bench, tree: Tree) -> str:
+    """Two copies of a tree, ``ours`` and ``theirs``, in the directory that is returned."""
+    directory = bench.fresh_directory()
+    for side in ("ours", "theirs"):
+        os.mkdir(f"{directory}/{side}")
+        tree.materialize(f"{directory}/{side}")
+    return directory
+
+
+def change(
+    bench: Bench, directory: str, operation: Operation, caller: Caller, resolver: Any
+) -> tuple[Mirrored, Tree, Tree]:
+    """Do it on each copy, and see what they are now."""
+    (ours,) = _all_ours(f"{directory}/ours", [operation], caller, resolver)
+    (theirs,) = _all_theirs(bench, f"{directory}/theirs", [operation], caller)
+    after = [Tree.capture(f"{directory}/{side}", owners=True) for side in ("ours", "theirs")]
+    return Mirrored(ours, theirs), after[0], after[1]
+
+
+def _all_ours(
+    directory: str, operations: Sequence[Operation], caller: Caller, resolver: Any
+) -> list[Any]:
+    with Root.at(directory, resolver=resolver) as root:
+        path = RootedPath(root)
+        with acting_as(caller):
+            return [perform(path, _OURS, operation) for operation in operations]
+
+
+def _all_theirs(
+    bench: Bench, directory: str, operations: Sequence[Operation], caller: Caller
+) -> list[Any]:
+    with bench.chrooted(directory), acting_as(caller):
+        return [perform(Path("/"), _THEIRS, operation) for operation in operations]
