@@ -137,11 +137,12 @@ def grow(tree: pathlib.Path) -> None:
         "slashed": "file/",
     }.items():
         (tree / name).symlink_to(target)
-    (tree / "chain0").symlink_to("file")
-    # Against the kernel 20 at most are sure to be followed: it counts links again when it has
-    # to repeat a lookup that it began in RCU mode.
+    # Against the kernel 20 links at most are sure to be followed: it counts again when it has to
+    # repeat a lookup that it began in RCU mode.
+    (tree / "links").mkdir()
+    (tree / "links/0").symlink_to("../file")
     for number in range(1, 45):
-        (tree / f"chain{number}").symlink_to(f"chain{number - 1}")
+        (tree / f"links/{number}").symlink_to(f"{number - 1}")
     for name, data in {
         "newlines": b"unix\nmac\rdos\r\nempty\n\rlast",
         "bom": b"\xef\xbb\xbfwith a mark\n",

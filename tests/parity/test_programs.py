@@ -38,10 +38,18 @@ NAMES = [
     *("a", "a/", "a/.", "a/..", "empty", "empty/", "empty/..", "empty/x", "new", "new/", "new/x"),
     *("new/..", "link", "link/", "link/x", "alink", "alink/", "alink/new", "absolute/new"),
     *("B/across", "a/up/new", "dangling", "dangling/", "dangling/x", "circle", "circle/x"),
-    *("itself", "long", "under-file", "slashed", "climb", "chain9", "chain44", "socket"),
+    *("itself", "long", "under-file", "slashed", "climb", "links/9", "links/44", "socket"),
     *("dev/null", "dev/disk", "wide/\udcff", "wide/new\n", "x" * 255, "x" * 256, "nul\0"),
     *("\ud800", "closed/new", "~"),
 ]  # fmt: skip
+
+
+def _kind_of_failure(call: Callable[[], object]) -> object:
+    """Which of its files, and how, an error names is not compared."""
+    try:
+        return call()
+    except OSError as error:
+        return type(error).__name__, error.errno
 
 
 def _opened(path: Any, mode: str) -> object:
@@ -160,17 +168,24 @@ RAW = ("", ".", "a/", "a/.", "file/", "new/", "link/", "alink/", "dangling/", "e
 
 @program()
 def naming_targets_by_words(Path: type[Any]) -> None:
+    """A slash at the end counts, though a path has none. Errors may name them with or without."""
+
+    def attempt_each(label: str, call: Callable[[str], object]) -> None:
+        for name in RAW:
+            attempt((label, name), partial(_kind_of_failure, partial(call, name)))
+
+    attempt_each("missing", Path("missing").rename)
+    attempt_each("file", Path("file").hardlink_to)
     for name in RAW:
-        attempt(name, Path("missing").rename, name)
-        attempt(name, Path("file").hardlink_to, name)
-        attempt(name, Path("hard").hardlink_to, name)
+        attempt(name, partial(_kind_of_failure, partial(Path("hard").hardlink_to, name)))
+        Path("hard").unlink(missing_ok=True)
     for name in RAW:
         Path("source").write_text("source")
-        attempt(name, Path("source").rename, name)
-        attempt(name, Path("source").replace, name)
+        attempt(name, partial(_kind_of_failure, partial(Path("source").rename, name)))
+        attempt(name, partial(_kind_of_failure, partial(Path("source").replace, name)))
     for name in RAW:
         Path("directory").mkdir(exist_ok=True)
-        attempt(name, Path("directory").rename, name)
+        attempt(name, partial(_kind_of_failure, partial(Path("directory").rename, name)))
 
 
 @program()
@@ -210,14 +225,6 @@ def changing_modes(Path: type[Any]) -> None:
 # text it forgets; ours are copied as what they are.
 _NOT_COPIED = ("socket", "dev/null", "dev/disk", "slashed", "/", "//", "", ".", "..", "/..")
 COPIED = [name for name in NAMES if name not in (*_NOT_COPIED, "a/..", "a/up/new")]
-
-
-def _kind_of_failure(call: Callable[[], object]) -> object:
-    """Which of several files an error of a copy names is not compared."""
-    try:
-        return call()
-    except OSError as error:
-        return type(error).__name__, error.errno
 
 
 @program(since=(3, 14))
