@@ -25,7 +25,6 @@ from typing import (
     Any,
     BinaryIO,
     ClassVar,
-    Generic,
     Literal,
     Never,
     Self,
@@ -81,21 +80,25 @@ file's.
 """
 
 
-class _Anchored(Generic[P]):
+class _Anchored:
     """A method of paths that needs the root alone: callable on a path, and on a bound class."""
 
-    def __init__(self, function: Callable[[P], P]) -> None:
+    def __init__(self, function: Callable[[Any], Any]) -> None:
         self._function = function
         self.__doc__ = function.__doc__
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, path: P | None, owner: type[P]) -> Callable[[], P]:
+    @overload
+    def __get__(self, path: None, owner: type[P]) -> Callable[[], P]: ...
+    @overload
+    def __get__(self, path: P, owner: type[P]) -> Callable[[], P]: ...
+    def __get__(self, path: Any, owner: type[Any]) -> Callable[[], Any]:
         if path is not None:
             return partial(self._function, path)
         if issubclass(owner, BoundPath):
-            return partial(self._function, cast(P, owner()))
+            return partial(self._function, owner())
         return partial(_refuse_without_root, f"{owner.__name__}.{self._name}()")
 
 

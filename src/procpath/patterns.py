@@ -33,21 +33,26 @@ def compile_name(part: str, case_sensitive: bool) -> Matcher:
 @lru_cache(maxsize=512)
 def compile_path(pattern: str, case_sensitive: bool) -> Matcher:
     """The matcher of whole paths; in it ``**`` is any number of components."""
-    parts = pattern.split("/")
-    last = len(parts) - 1
-    expression = ""
-    for index, part in enumerate(parts):
-        end = "/" if index < last else ""
-        if part == "**":
-            if index == last:
-                expression += r".*"
-            elif parts[index + 1] != "**":
-                expression += r"(?:.+/)?"
-        elif part == "*":
-            expression += r"[^/]+" + end
-        else:
-            expression += _expression(part) + end
+    first, *others = _between_stars(pattern.split("/"))
+    if not others:
+        return _compiled("/".join(first), case_sensitive)
+    last = others.pop()
+    expression = "".join(f"{part}/" for part in first)
+    # As in a component, the next `**` makes up for taking the first match.
+    expression += "".join(f"(?>(?:.+?/)??{'/'.join(parts)}/)" for parts in others)
+    expression += "(?:.+/)?" + "/".join(last) if last else ".*"
     return _compiled(expression, case_sensitive)
+
+
+def _between_stars(parts: list[str]) -> list[list[str]]:
+    """The expressions of the parts before, between and after each ``**``."""
+    groups: list[list[str]] = [[]]
+    for part in parts:
+        if part != "**":
+            groups[-1].append("[^/]+" if part == "*" else _expression(part))
+        elif len(groups) == 1 or groups[-1]:
+            groups.append([])
+    return groups
 
 
 def _compiled(expression: str, case_sensitive: bool) -> Matcher:
