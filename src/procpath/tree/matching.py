@@ -1,26 +1,39 @@
 """Finding the paths that match a pattern: ``glob``.
 
 Promises the paths and the order of ``pathlib.Path.glob`` in Python 3.14, links being
-followed inside the root and, for ``**``, only when asked. Each directory is listed
-once. A pattern becomes a chain of selectors, one for each part, and each yields
-in-root paths as text. Rests on :mod:`procpath.tree.descent`.
+followed inside the root and, for ``**``, only when asked. A directory is listed once for each
+part of the pattern that it is reached by. A pattern becomes a chain of selectors, one for each
+part, and they yield in-root paths as text. Rests on :mod:`procpath.tree.descent`.
 """
 
 from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import TypeAlias
 
 from procpath.errors import tells_of_path
 from procpath.info import mode_of_last
-from procpath.patterns import compile_name, compile_path, is_magic
+from procpath.patterns import Matcher, NameFilter, compile_path, is_magic, name_filter
 from procpath.root import Root
-from procpath.tree.descent import LISTING, Descent, scan
+from procpath.tree.descent import (
+    LISTING,
+    Descent,
+    Directory,
+    links_and_directories,
+    real_directories,
+    scan,
+)
 from procpath.tree.walking import below, is_directory
 
 _SPECIAL = ("", ".", "..")
+
+Batches: TypeAlias = "Iterable[list[str]]"
+"""Paths as they are found: those of one directory at a time, which costs less than one by one."""
+
+Entries: TypeAlias = "list[os.DirEntry[str]]"
 
 
 def parse_pattern(pattern: str) -> list[str]:
@@ -45,249 +58,302 @@ def glob(
     lists of entries too, because a file system may see it otherwise.
     """
     pattern = _Pattern(root, case_sensitive, recurse_symlinks)
-    start = _Directory("" if top == "." else below(top, ""))
-    found = pattern.selector(parts).select(start)
-    return map(_without_slash, found) if parts[-1] in ("", "**") else found
-
-
-def _without_slash(path: str) -> str:
-    return path[:-1] if path.endswith("/") and len(path) > 1 else path or "."
-
-
-class _Directory:
-    """A directory that matching has come to, by its path with a slash at the end."""
-
-    __slots__ = ("descent", "entries", "exists", "path", "start")
-
-    def __init__(self, path: str, descent: Descent | None = None, start: int = 0) -> None:
-        self.path = path
-        self.descent = descent
-        """in which it is a real directory; None where a link may lead to it"""
-        self.start = start
-        """how much of the path leads to the start of the descent"""
-        self.exists = descent is not None
-        """it was seen in a list of entries, so needs no more lookup"""
-        self.entries: list[os.DirEntry[str]] | None = None
-        """what is in it, once it was listed; without what no later part can use"""
+    return chain.from_iterable(pattern.selector(parts).select(below(top, "")))
 
 
 class _Selector(ABC):
-    """Finds, from a directory on, what matches one part of the pattern and those after it."""
+    """Finds, from a directory on, what matches one part of the pattern and those after it.
+
+    Paths of directories end in a slash; the empty one is where relative paths begin.
+    """
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
 
     @abstractmethod
-    def select(self, directory: _Directory) -> Iterator[str]:
-        """The matching paths."""
+    def select(self, path: str) -> Batches:
+        """What matches from ``path`` on, which may lead through links, or nowhere."""
+
+    def select_in(self, above: Directory, name: str, path: str) -> Batches:
+        """:meth:`select` where ``path`` is the real directory ``name`` in one that is held."""
+        return self.select(path)
+
+    def select_listed(self, path: str, entries: Entries, directory: Directory | None) -> Batches:
+        """:meth:`select` where ``entries`` is what is in ``path``, and their types may be asked
+        until the next directory is listed.
+
+        ``directory`` is given if there are directories in it.
+        """
+        return self.select(path)
 
 
 class _Pattern:
-    """What all selectors of one pattern share."""
+    """Makes the selectors of one pattern."""
 
     def __init__(self, root: Root, case_sensitive: bool | None, recurse_symlinks: bool) -> None:
-        self.root = root
-        self.cased = case_sensitive is not False
+        self._root = root
+        self._cased = case_sensitive is not False
         self._literal_by_lookup = case_sensitive is None
         self._recurse_symlinks = recurse_symlinks
 
     def selector(self, parts: list[str]) -> _Selector:
         """The selector of what the ``parts`` match."""
-        if not parts:
-            return _Exists(self.root)
+        if parts in ([], [""]):
+            return _Exists(self._root)
         part, rest = parts[0], parts[1:]
         if part == "**":
-            while rest and rest[0] == "**":
-                rest = rest[1:]
-            if self._recurse_symlinks:
-                return self._following(rest)
-            return _RealTree(self, self.selector(rest)) if rest else _WholeTree(self)
+            return self._tree(rest)
         if part in _SPECIAL or (self._literal_by_lookup and not is_magic(part)):
-            return _Named(self.root, part, bool(rest), self.selector(rest))
-        return _Directories(self, part, self.selector(rest)) if rest else _Names(self, part)
+            return _Named(self._root, part + "/" if rest else part, self.selector(rest))
+        matching = name_filter(part, self._cased)
+        if not rest:
+            return _Names(self._root, matching)
+        return _Directories(self._root, matching, self.selector(rest))
 
-    def _following(self, rest: list[str]) -> _Selector:
+    def _tree(self, rest: list[str]) -> _Selector:
+        """``**``, which once more after itself adds nothing."""
+        while rest and rest[0] == "**":
+            rest = rest[1:]
+        if self._recurse_symlinks:
+            return self._followed_tree(rest)
+        return _RealTree(self._root, self.selector(rest)) if rest else _WholeTree(self._root)
+
+    def _followed_tree(self, rest: list[str]) -> _Selector:
         """Through links the parts after ``**`` are matched against paths, up to a special one."""
         special = next((i for i, part in enumerate(rest) if part in _SPECIAL), len(rest))
-        joined = "/".join(["**", *rest[:special]])
+        matches = compile_path("/".join(["**", *rest[:special]]), self._cased)
         then = self.selector(rest[special:]) if rest[special:] else None
-        return _FollowedTree(self, joined, then)
-
-    def list(self, directory: _Directory) -> list[os.DirEntry[str]]:
-        """What is in a directory, listed once; nothing where it cannot be listed."""
-        entries = directory.entries
-        if entries is None:
-            try:
-                if directory.descent is not None:
-                    entries = directory.descent.scan(directory.path[directory.start : -1])
-                else:
-                    entries = scan(self.root.open(directory.path or ".", LISTING))
-            except OSError as error:
-                if not tells_of_path(error):
-                    raise
-                entries = []
-            directory.entries = entries
-        return entries
-
-    @contextmanager
-    def descending(self, directory: _Directory) -> Iterator[_Directory | None]:
-        """The directory held open, so that what is below it can be reached through no link.
-
-        None where it is none.
-        """
-        if directory.descent is not None:
-            yield directory
-            return
-        try:
-            top = self.root.open(directory.path or ".", os.O_PATH | os.O_DIRECTORY)
-        except OSError as error:
-            if not tells_of_path(error):
-                raise
-            yield None
-            return
-        with Descent(self.root, top) as descent:
-            yield _Directory(directory.path, descent, len(directory.path))
+        return _FollowedTree(self._root, matches, then)
 
 
 class _Exists(_Selector):
     """The end of the pattern."""
 
-    def __init__(self, root: Root) -> None:
-        self._root = root
+    def select(self, path: str) -> Batches:
+        return self._found(path) if _is_there(self._root, path) else ()
 
-    def select(self, directory: _Directory) -> Iterator[str]:
-        if directory.exists or mode_of_last(self._root, os.fsencode(directory.path or ".")):
-            yield directory.path
+    def select_in(self, above: Directory, name: str, path: str) -> Batches:
+        return self._found(path)
+
+    def select_listed(self, path: str, entries: Entries, directory: Directory | None) -> Batches:
+        return self._found(path)
+
+    def _found(self, path: str) -> Batches:
+        return ([_without_slash(path)],)
 
 
 class _Named(_Selector):
-    """A name without wildcards, ``..``, or the slash at the end of a pattern: looked up, not
-    listed.
-    """
+    """A name without wildcards, or ``..``: looked up, not listed."""
 
-    def __init__(self, root: Root, name: str, has_more: bool, rest: _Selector) -> None:
-        self._root = root
-        self._name = name + "/" if has_more and name else name
+    def __init__(self, root: Root, name: str, rest: _Selector) -> None:
+        super().__init__(root)
+        self._name = name
         self._rest = rest
 
-    def select(self, directory: _Directory) -> Iterator[str]:
-        if not self._name and directory.exists:
-            return self._rest.select(directory)
-        return self._rest.select(_Directory(directory.path + self._name))
+    def select(self, path: str) -> Batches:
+        return self._rest.select(path + self._name)
 
 
 class _Names(_Selector):
     """A last part with wildcards: the entries of a directory that match."""
 
-    def __init__(self, pattern: _Pattern, part: str) -> None:
-        self._list = pattern.list
-        self._matches = None if part == "*" else compile_name(part, pattern.cased)
+    def __init__(self, root: Root, matching: NameFilter) -> None:
+        super().__init__(root)
+        self._matching = matching
 
-    def select(self, directory: _Directory) -> Iterator[str]:
-        matches, prefix = self._matches, directory.path
-        if matches is None:
-            return iter([prefix + entry.name for entry in self._list(directory)])
-        return iter(
-            [prefix + name for entry in self._list(directory) if matches(name := entry.name)]
-        )
+    def select(self, path: str) -> Batches:
+        try:
+            fd = self._root.open(path or ".", LISTING)
+            try:
+                names = os.listdir(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            _require_unlisted(error)
+            return ()
+        return ([path + name for name in self._matching(names)],)
+
+    def select_in(self, above: Directory, name: str, path: str) -> Batches:
+        try:
+            names = above.descent.names(above, name)
+        except OSError as error:
+            _require_unlisted(error)
+            return ()
+        return ([path + name for name in self._matching(names)],)
+
+    def select_listed(self, path: str, entries: Entries, directory: Directory | None) -> Batches:
+        names = [entry.name for entry in entries]
+        return ([path + name for name in self._matching(names)],)
 
 
-class _Directories(_Selector):
+class _Listing(_Selector):
+    """A selector that goes on below the directory that it lists, through no link."""
+
+    def select(self, path: str) -> Batches:
+        try:
+            descent = Descent(self._root, path)
+        except OSError as error:
+            _require_unlisted(error)
+            yield from self.select_unlisted(path)
+            return
+        with descent:
+            try:
+                entries = descent.scan_start()
+            except OSError as error:
+                _require_unlisted(error)
+                yield from self.select_unlisted(path)
+                return
+            yield from self.select_listed(path, entries, descent.start)
+
+    def select_in(self, above: Directory, name: str, path: str) -> Batches:
+        descent = above.descent
+        try:
+            entries = descent.scan(above, name)
+        except OSError as error:
+            _require_unlisted(error)
+            yield from self.select_unlisted(path)
+            return
+        directory = descent.keep(above, name, path)
+        yield from self.select_listed(path, entries, directory)
+        descent.release(directory)
+
+    def select_unlisted(self, path: str) -> Batches:
+        """:meth:`select` where ``path`` is no directory, or none that may be listed."""
+        return ()
+
+
+class _Directories(_Listing):
     """A part with wildcards before others: the directories that match, and links to directories."""
 
-    def __init__(self, pattern: _Pattern, part: str, rest: _Selector) -> None:
-        self._pattern = pattern
-        self._matches = compile_name(part, pattern.cased)
+    def __init__(self, root: Root, matching: NameFilter, rest: _Selector) -> None:
+        super().__init__(root)
+        self._matching = matching
         self._rest = rest
 
-    def select(self, directory: _Directory) -> Iterator[str]:
-        with self._pattern.descending(directory) as held:
-            if held is None:
-                return
-            for entry in self._pattern.list(held):
-                name = entry.name
-                if self._matches(name):
-                    path = f"{held.path}{name}/"
-                    if entry.is_dir(follow_symlinks=False):
-                        yield from self._rest.select(_Directory(path, held.descent, held.start))
-                    elif entry.is_symlink() and is_directory(self._pattern.root, path):
-                        linked = _Directory(path)
-                        linked.exists = True
-                        yield from self._rest.select(linked)
+    def select_listed(self, path: str, entries: Entries, directory: Directory | None) -> Batches:
+        rest = self._rest
+        is_link = links_and_directories(entries)
+        for name in self._matching(list(is_link)):
+            found = f"{path}{name}/"
+            if is_link[name]:
+                if is_directory(self._root, found):
+                    yield from rest.select(found)
+            elif directory is not None:
+                yield from rest.select_in(directory, name, found)
 
 
-class _RealTree(_Selector):
+class _RealTree(_Listing):
     """``**`` with parts after it, not through links: each directory of the tree starts them."""
 
-    def __init__(self, pattern: _Pattern, rest: _Selector) -> None:
-        self._pattern = pattern
+    def __init__(self, root: Root, rest: _Selector) -> None:
+        super().__init__(root)
         self._rest = rest
 
-    def select(self, directory: _Directory) -> Iterator[str]:
-        with self._pattern.descending(directory) as held:
-            if held is None:
-                return
-            yield from self._rest.select(held)
-            todo = [held]
-            while todo:
-                visited = todo.pop()
-                for entry in self._pattern.list(visited):
-                    if entry.is_dir(follow_symlinks=False):
-                        path = f"{visited.path}{entry.name}/"
-                        found = _Directory(path, held.descent, held.start)
-                        yield from self._rest.select(found)
-                        if found.entries is not None:
-                            # It may wait long, so let it hold little.
-                            found.entries = [
-                                e for e in found.entries if e.is_dir(follow_symlinks=False)
-                            ]
-                        todo.append(found)
+    def select_listed(self, path: str, entries: Entries, directory: Directory | None) -> Batches:
+        rest = self._rest.select_listed
+        if directory is None:
+            yield from rest(path, entries, None)
+            return
+        descent = directory.descent
+        todo = [(directory, real_directories(entries))]
+        yield from rest(path, entries, directory)
+        while todo:
+            above, names = todo.pop()
+            for name in names:
+                path = f"{above.path}{name}/"
+                try:
+                    entries = descent.scan(above, name)
+                except OSError as error:
+                    _require_unlisted(error)
+                    entries = []
+                kept = None
+                if below := real_directories(entries):
+                    kept = descent.keep(above, name, path)
+                    todo.append((kept, below))
+                yield from rest(path, entries, kept)
+            descent.release(above)
+
+    def select_unlisted(self, path: str) -> Batches:
+        return self._rest.select(path)
 
 
-class _WholeTree(_Selector):
+class _WholeTree(_Listing):
     """``**`` at the end of a pattern, not through links: the start and all that is in it."""
 
-    def __init__(self, pattern: _Pattern) -> None:
-        self._pattern = pattern
+    def select_listed(self, path: str, entries: Entries, directory: Directory | None) -> Batches:
+        yield [_without_slash(path)]
+        levels = [(directory, real_directories(entries))] if directory is not None else []
+        yield [path + entry.name for entry in entries]
+        while levels:
+            above, names = levels[-1]
+            if not names:
+                above.descent.release(above)
+                levels.pop()
+                continue
+            name = names.pop()
+            path = f"{above.path}{name}/"
+            try:
+                entries = above.descent.scan(above, name)
+            except OSError as error:
+                _require_unlisted(error)
+                continue
+            if below := real_directories(entries):
+                levels.append((above.descent.keep(above, name, path), below))
+            yield [path + entry.name for entry in entries]
 
-    def select(self, directory: _Directory) -> Iterator[str]:
-        with self._pattern.descending(directory) as held:
-            if held is None:
-                return
-            yield held.path
-            todo = [held]
-            while todo:
-                visited = todo.pop()
-                for entry in self._pattern.list(visited):
-                    path = visited.path + entry.name
-                    yield path
-                    if entry.is_dir(follow_symlinks=False):
-                        todo.append(_Directory(path + "/", held.descent, held.start))
+    def select_unlisted(self, path: str) -> Batches:
+        return _Exists(self._root).select(path)
 
 
 class _FollowedTree(_Selector):
     """``**`` through links: each path of the tree is matched as a whole."""
 
-    def __init__(self, pattern: _Pattern, joined: str, rest: _Selector | None) -> None:
-        self._pattern = pattern
-        self._matches = compile_path(joined, pattern.cased)
+    def __init__(self, root: Root, matches: Matcher, rest: _Selector | None) -> None:
+        super().__init__(root)
+        self._matches = matches
         self._rest = rest
 
-    def select(self, directory: _Directory) -> Iterator[str]:
-        start = len(directory.path)
-        if self._matches("") is not None:
-            yield from (self._rest or _Exists(self._pattern.root)).select(directory)
-        todo = [directory]
+    def select(self, path: str) -> Batches:
+        start = len(path)
+        if self._matches(""):
+            yield from (self._rest or _Exists(self._root)).select(path)
+        todo = [path]
         while todo:
-            visited = todo.pop()
-            for entry in self._pattern.list(visited):
-                path = visited.path + entry.name
-                is_dir = entry.is_dir(follow_symlinks=False) or (
-                    entry.is_symlink() and is_directory(self._pattern.root, path)
-                )
-                found = _Directory(path + "/")
-                found.exists = True
-                if self._matches(path[start:]) is not None:
+            directory = todo.pop()
+            for name, is_dir in self._list(directory):
+                found = directory + name
+                if self._matches(found[start:]):
                     if self._rest is None:
-                        yield path
+                        yield [found]
                     elif is_dir:
-                        yield from self._rest.select(found)
+                        yield from self._rest.select(found + "/")
                 if is_dir:
-                    todo.append(found)
+                    todo.append(found + "/")
+
+    def _list(self, path: str) -> Iterator[tuple[str, bool]]:
+        """What is in a directory, and whether each is or leads to a directory."""
+        try:
+            entries = scan(self._root.open(path or ".", LISTING))
+        except OSError as error:
+            _require_unlisted(error)
+            return
+        for entry in entries:
+            is_dir = entry.is_dir(follow_symlinks=False) or (
+                entry.is_symlink() and is_directory(self._root, path + entry.name)
+            )
+            yield entry.name, is_dir
+
+
+def _require_unlisted(error: OSError) -> None:
+    """A directory that cannot be listed has nothing in it that matches; raise other errors."""
+    if not tells_of_path(error):
+        raise error
+
+
+def _is_there(root: Root, path: str) -> bool:
+    """Whether ``path`` names anything, a link that leads nowhere too."""
+    return "\0" not in path and mode_of_last(root, os.fsencode(path or ".")) != 0
+
+
+def _without_slash(path: str) -> str:
+    return path[:-1] if path.endswith("/") and len(path) > 1 else path or "."

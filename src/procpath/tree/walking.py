@@ -9,109 +9,167 @@ from __future__ import annotations
 
 import os
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
+from procpath.errors import UnverifiedProcError
 from procpath.info import mode_of
 from procpath.root import Root
-from procpath.tree.descent import LISTING, Descent, scan
+from procpath.tree.descent import (
+    LISTING,
+    Descent,
+    Directory,
+    real_directories_and_others,
+    scan,
+)
 
 OnError: TypeAlias = "Callable[[OSError], object] | None"
 
+Contents: TypeAlias = "tuple[list[str], list[str]]"
+"""The names of the directories in a directory, and of what else is in it."""
 
-class Listed(NamedTuple):
-    """One directory of the walk, as ``os.walk`` yields it."""
+Listed: TypeAlias = "tuple[str, list[str], list[str]]"
+"""One directory of the walk, as ``os.walk`` yields it: its in-root path and its contents."""
 
-    path: str
-    """in-root path"""
-    dirnames: list[str]
-    filenames: list[str]
-
-
-class _FollowingLister:
-    """Lists the directories of a walk that follows links: each from the root, by its path."""
-
-    def __init__(self, root: Root) -> None:
-        self._root = root
-
-    def list(self, path: str, prefix: str) -> Listed:
-        listed = Listed(path, [], [])
-        for entry in scan(self._root.open(path, LISTING)):
-            name = entry.name
-            if entry.is_dir(follow_symlinks=False) or (
-                entry.is_symlink() and is_directory(self._root, prefix + name)
-            ):
-                listed.dirnames.append(name)
-            else:
-                listed.filenames.append(name)
-        return listed
-
-
-class _RealLister:
-    """Lists the directories of a walk that follows none: each below the held start."""
-
-    def __init__(self, descent: Descent, top: str) -> None:
-        self._descent = descent
-        self._start = len(below(top, ""))
-
-    def list(self, path: str, prefix: str) -> Listed:
-        try:
-            entries = self._descent.scan(path[self._start :])
-        except OSError as error:
-            error.filename = path
-            raise
-        dirnames: list[str] = []
-        filenames: list[str] = []
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                dirnames.append(entry.name)
-            else:
-                filenames.append(entry.name)
-        return Listed(path, dirnames, filenames)
+Place = TypeVar("Place")
 
 
 def walk_following(root: Root, top: str, top_down: bool, on_error: OnError) -> Iterator[Listed]:
     """Walk the tree at the in-root path ``top``, and through the links in it."""
-    return _walk(_FollowingLister(root), top, top_down, on_error)
+    return _Following(root).walk(top, top_down, on_error)
 
 
 def walk_real(root: Root, top: str, top_down: bool, on_error: OnError) -> Iterator[Listed]:
     """Walk the tree at the in-root path ``top``; links in it are files, whatever they lead to."""
     try:
-        dirfd = root.open(top, os.O_PATH | os.O_DIRECTORY)
+        descent = Descent(root, below(top, ""))
     except OSError as error:
-        if on_error is not None:
-            on_error(error)
+        _report(error, top, on_error)
         return
-    with Descent(root, dirfd) as descent:
-        yield from _walk(_RealLister(descent, top), top, top_down, on_error)
+    with descent:
+        yield from _Real(descent).walk(top, top_down, on_error)
 
 
-def _walk(
-    lister: _FollowingLister | _RealLister, top: str, top_down: bool, on_error: OnError
-) -> Iterator[Listed]:
-    """os.walk's order: depth first, without recursion; what was listed waits for what is below
-    it.
-    """
-    todo: list[str | Listed] = [top]
-    while todo:
-        path = todo.pop()
-        if isinstance(path, Listed):
-            yield path
-            continue
-        prefix = below(path, "")
+class _Walk(ABC, Generic[Place]):
+    """os.walk's order: depth first, without recursion. A ``Place`` is where it goes down from."""
+
+    @abstractmethod
+    def start(self, prefix: str) -> Place:
+        """Where the walk starts."""
+
+    @abstractmethod
+    def list_start(self, prefix: str) -> Contents:
+        """What is there."""
+
+    @abstractmethod
+    def list(self, above: Place, name: str) -> Contents:
+        """What is in the directory ``name`` in ``above``."""
+
+    @abstractmethod
+    def enter(self, above: Place, name: str, prefix: str) -> Place:
+        """The directory that was listed last."""
+
+    @abstractmethod
+    def leave(self, place: Place) -> None:
+        """Nothing more is to be done in a directory."""
+
+    def walk(self, top: str, top_down: bool, on_error: OnError) -> Iterator[Listed]:
+        prefix = below(top, "")
         try:
-            listed = lister.list(path, prefix)
+            listed = (top, *self.list_start(prefix))
         except OSError as error:
-            if on_error is not None:
-                on_error(error)
-            continue
+            _report(error, top, on_error)
+            return
         if top_down:
-            # The caller may change the list before going on.
+            # Here and below, the caller may change the list before going on.
             yield listed
-        else:
-            todo.append(listed)
-        todo += [prefix + name for name in reversed(listed.dirnames)]
+        # Where, and what was listed there, and the names still to do, the next one last.
+        levels = [(self.start(prefix), prefix, listed, listed[1][::-1])]
+        while levels:
+            above, prefix, listed, names = levels[-1]
+            if not names:
+                levels.pop()
+                self.leave(above)
+                if not top_down:
+                    yield listed
+                continue
+            name = names.pop()
+            path = prefix + name
+            try:
+                listed = (path, *self.list(above, name))
+            except OSError as error:
+                _report(error, path, on_error)
+                continue
+            if top_down:
+                yield listed
+            if names := listed[1][::-1]:
+                prefix = path + "/"
+                levels.append((self.enter(above, name, prefix), prefix, listed, names))
+            elif not top_down:
+                yield listed
+
+
+class _Real(_Walk[Directory]):
+    """Goes down a tree that is held, through no link."""
+
+    def __init__(self, descent: Descent) -> None:
+        self._descent = descent
+
+    def start(self, prefix: str) -> Directory:
+        return self._descent.start
+
+    def list_start(self, prefix: str) -> Contents:
+        return real_directories_and_others(self._descent.scan_start())
+
+    def list(self, above: Directory, name: str) -> Contents:
+        return real_directories_and_others(self._descent.scan(above, name))
+
+    def enter(self, above: Directory, name: str, prefix: str) -> Directory:
+        return self._descent.keep(above, name, prefix)
+
+    def leave(self, place: Directory) -> None:
+        self._descent.release(place)
+
+
+class _Following(_Walk[str]):
+    """Looks up each directory from the root, by its path; links to directories count as such."""
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+
+    def start(self, prefix: str) -> str:
+        return prefix
+
+    def list_start(self, prefix: str) -> Contents:
+        dirnames: list[str] = []
+        filenames: list[str] = []
+        for entry in scan(self._root.open(prefix or ".", LISTING)):
+            name = entry.name
+            if entry.is_dir(follow_symlinks=False) or (
+                entry.is_symlink() and is_directory(self._root, prefix + name)
+            ):
+                dirnames.append(name)
+            else:
+                filenames.append(name)
+        return dirnames, filenames
+
+    def list(self, above: str, name: str) -> Contents:
+        return self.list_start(f"{above}{name}/")
+
+    def enter(self, above: str, name: str, prefix: str) -> str:
+        return prefix
+
+    def leave(self, place: str) -> None:
+        pass
+
+
+def _report(error: OSError, path: str, on_error: OnError) -> None:
+    if isinstance(error, UnverifiedProcError):
+        raise error
+    if on_error is not None:
+        error.filename = path
+        on_error(error)
 
 
 def is_directory(root: Root, path: str) -> bool:
