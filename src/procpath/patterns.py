@@ -82,12 +82,25 @@ def _compiled(expression: str, case_sensitive: bool) -> Matcher:
 
 
 def _expression(part: str) -> str:
-    return "".join(_translated(token) for token in _TOKEN.findall(part))
+    """The expression of one component.
+
+    What stands between two stars is taken where it first is, in an atomic group: whatever
+    follows, the next star makes up for it. So a hostile name costs no backtracking.
+    """
+    pieces = [""]
+    for token in _TOKEN.findall(part):
+        if token.startswith("*"):
+            pieces.append("")
+        else:
+            pieces[-1] += _translated(token)
+    first, *others = pieces
+    if not others:
+        return first
+    last = others.pop()
+    return first + "".join(f"(?>[^/]*?{piece})" for piece in others) + "[^/]*" + last
 
 
 def _translated(token: str) -> str:
-    if token[0] == "*":
-        return "[^/]*"
     if token == "?":
         return "[^/]"
     if len(token) == 1:
