@@ -42,7 +42,7 @@ T = TypeVar("T")
 Idiom: TypeAlias = "Callable[[str, str], bytes]"
 """Reads an in-root path below a root given by its host path, without this library."""
 
-SECONDS: Final = 0.08
+SECONDS: Final = 0.06
 """of each attack, if all that must have happened by then has"""
 
 LIMIT: Final = 30.0
