@@ -670,6 +670,27 @@ def test_nothing_is_seen_under_the_final_name_before_it_is_whole(
 
 
 @pytest.mark.parametrize("what", ["file", "tree"])
+@pytest.mark.parametrize("replacing", [False, True])
+def test_a_secret_is_nobody_elses_while_it_is_copied(
+    what: str, replacing: bool, tmp_path: Path, root: RootedPath
+) -> None:
+    write(tmp_path / "tree/secret", "secret", 0o600)
+    if replacing:
+        write(tmp_path / "new", "old", 0o600)
+    source = root / ("tree/secret" if what == "file" else "tree")
+    target = root / ("new" if what == "file" else "new tree")
+    modes: list[int] = []
+
+    def look(_: copying.Tally) -> None:
+        modes.extend(path.stat().st_mode & 0o077 for path in tmp_path.glob(".procpath-*"))
+
+    choices = copying.Choices(preserve_metadata=not (what == "file" and replacing))
+    copying.copy(place(source), place(target), choices, look)
+    assert modes
+    assert not modes[0]
+
+
+@pytest.mark.parametrize("what", ["file", "tree"])
 def test_a_full_disk_leaves_nothing_and_names_the_target(what: str, tmp_path: Path) -> None:
     write(tmp_path / "tree/small", "x" * 1000)
     write(tmp_path / "tree/sub/big", "x" * (4 << 20))
@@ -889,6 +910,29 @@ def test_a_staged_directory_swapped_for_another_is_not_removed_with_the_failure(
         )
     assert "still there" in caught.value.__notes__[0]
     assert [path.name for path in top.rglob("precious")] == ["precious"]
+
+
+def test_a_directory_put_in_the_place_of_the_new_one_gets_no_owner(
+    tmp_path: Path, root: RootedPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be given away with all that is in it."""
+    write(tmp_path / "victim/secret")
+    write(tmp_path / "tree/file")
+    os.chown(tmp_path / "tree", 1000, 1000)
+    mkdir = os.mkdir
+
+    def mkdir_and_swap(path: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        mkdir(path, mode, dir_fd=dir_fd)
+        os.rename(tmp_path / "victim", path, dst_dir_fd=dir_fd)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "mkdir", mkdir_and_swap)
+        with pytest.raises(OSError) as caught:
+            (root / "tree").copy(root / "new", preserve_metadata=True)
+    assert caught.value.errno == errno.ENOTEMPTY
+    (victim,) = tmp_path.glob(".procpath-*")
+    assert os.listdir(victim) == ["secret"]
+    assert victim.stat().st_uid == 0
 
 
 # Big trees

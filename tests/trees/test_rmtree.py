@@ -413,6 +413,39 @@ def test_a_directory_that_is_moved_away_takes_nothing_with_it(tmp_path: Path) ->
     on_tmpfs(tmp_path, inside)
 
 
+def test_directories_swapped_for_links_are_not_gone_through(tmp_path: Path) -> None:
+    """Seen as directories, links by the time they are entered."""
+    for number in range(5):
+        write(tmp_path / f"root/tree/{number}/file")
+    write(tmp_path / "root/tree/mounted")
+    write(tmp_path / "outside/precious")
+
+    def inside() -> None:
+        tree = tmp_path / "root/tree"
+        linux.mount(
+            os.fsencode(tmp_path / "outside/precious"),
+            os.fsencode(tree / "mounted"),
+            None,
+            linux.MS_BIND,
+        )
+        told: list[tuple[str, int | None]] = []
+
+        def onexc(function: object, where: RootedPath, error: OSError) -> None:
+            told.append((where.name, error.errno))
+            if where.name == "mounted":
+                # All entries of the tree were listed, and none of its directories entered.
+                for number in range(5):
+                    os.rename(tree / str(number), tmp_path / f"taken{number}")
+                    (tree / str(number)).symlink_to(tmp_path / "outside")
+
+        RootedPath(tmp_path / "root").joinpath("tree").rmtree(onexc=onexc)
+        swapped = [(str(number), errno.ENOTDIR) for number in range(5)]
+        assert sorted(told[1:-1]) == swapped
+        assert (tmp_path / "outside/precious").exists()
+
+    private_mounts(inside)
+
+
 def test_an_interrupted_removal_leaves_no_descriptor(tmp_path: Path) -> None:
     def inside(memory: Path) -> None:
         (memory / "tree").mkdir()
