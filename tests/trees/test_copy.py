@@ -378,19 +378,23 @@ def test_a_link_to_what_holds_the_target_is_a_copy_into_itself(
     assert os.listdir(tmp_path) == ["tree"]
 
 
+@pytest.mark.parametrize("from_host", [False, True])
 def test_a_chain_of_directories_by_links_ends_where_the_kernel_ends_it(
-    tmp_path: Path, root: RootedPath
+    from_host: bool, tmp_path: Path, root: RootedPath
 ) -> None:
-    # A tree that is finite, but reached through 45 links one below the other.
+    # A tree that is finite, but with one link below the other.
     for number in range(45):
         (tmp_path / f"d{number}").mkdir()
         (tmp_path / f"d{number}/next").symlink_to(f"../d{number + 1}")
     (tmp_path / "d45").mkdir()
+    source = tmp_path if from_host else root
+    assert (tmp_path / "d5" / "/".join(["next"] * 40)).is_dir()
     with pytest.raises(OSError) as caught:
-        (root / "d0").copy(root / "new")
+        (root / "new").copy_from(source / "d4")
     assert caught.value.errno == errno.ELOOP
-    (root / "d10").copy(root / "new")
-    assert (tmp_path / "new" / "/".join(["next"] * 35)).is_dir()
+    assert caught.value.filename == str(source / "d4" / "/".join(["next"] * 41))
+    (root / "new").copy_from(source / "d5")
+    assert (tmp_path / "new" / "/".join(["next"] * 40)).is_dir()
 
 
 # Special files
