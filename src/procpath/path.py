@@ -17,7 +17,7 @@ import socket
 import stat
 import warnings
 from collections.abc import Callable, Iterator
-from errno import EBUSY, EINVAL, EISDIR, ENOTDIR, ENOTEMPTY, EOPNOTSUPP, ESTALE
+from errno import EBUSY, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EOPNOTSUPP, EPERM, ESTALE
 from functools import partial
 from types import new_class
 from typing import (
@@ -627,7 +627,13 @@ class RootedPath(LexicalPath, from_segments=True):
         def link(source: int, old: bytes, dirfd: int, new: bytes) -> None:
             os.link(old, new, src_dir_fd=source, dst_dir_fd=dirfd, follow_symlinks=False)
 
-        self._same_root(target)._in_parents(self, self._raw, link)
+        old = self._same_root(target)
+        raw = _as_written(target, old)
+        if raw.endswith((b"/", b"/.")) or raw in (b"", b"."):
+            # So written, it can only name a directory, which has no second name (link(2)).
+            _close(self._root.find(raw))
+            raise _about_two(os_error(EPERM), str(target), str(self))
+        old._in_parents(self, self._raw, link)
 
     def rename(self, target: Segment, *, replace: bool = True) -> Self:
         """Rename to ``target``, of the same root, and return it.
@@ -637,12 +643,17 @@ class RootedPath(LexicalPath, from_segments=True):
         """
         new = self._same_root(target)
         # As pathlib hands a text to the system: with its slash or dot at the end.
-        raw = os.fsencode(target) if isinstance(target, str) and "\0" not in target else new._raw
-        if raw.endswith(b"/") and not self.is_dir(follow_symlinks=False):
-            _close(self._root.find_last(self._raw))
-            raise _about_two(os_error(ENOTDIR), str(self), str(target))
+        raw = _as_written(target, new)
+        if raw.rstrip(b"/") and raw.endswith(b"/"):
+            self._require_directory_for(new)
         self._in_parents(new, raw, _rename if replace else _rename_noreplace)
         return new
+
+    def _require_directory_for(self, new: Self) -> None:
+        """rename(2) to a name with a slash at its end is for directories alone."""
+        mode = self._mode(False)
+        if not stat.S_ISDIR(mode):
+            raise _about_two(os_error(ENOTDIR if mode else ENOENT), str(self), str(new))
 
     def replace(self, target: Segment) -> Self:
         """:meth:`rename`, replacing what has that name."""
@@ -908,9 +919,10 @@ class RootedPath(LexicalPath, from_segments=True):
 
     def _end(self, path: Any) -> Any:
         """What is said by a path of any kind, or by words, which are of this root."""
-        if isinstance(path, (str, pathlib.PurePath)) and not isinstance(path, pathlib.Path):
-            return self.with_segments(path)
-        return path if hasattr(path, "with_segments") else self.with_segments(path)
+        if isinstance(path, (RootedPath, pathlib.Path)):
+            return path
+        words = isinstance(path, (str, pathlib.PurePath)) or not hasattr(path, "with_segments")
+        return self.with_segments(path) if words else path
 
     def _in(self, directory: Segment | pathlib.Path) -> RootedPath | pathlib.Path:
         if not self.name:
@@ -1058,6 +1070,13 @@ def _about_two(error: OSError, path: str, other: str) -> OSError:
     """The same error, saying which two paths it is about."""
     error.filename, error.filename2 = path, other
     return error
+
+
+def _as_written(target: Segment, path: RootedPath) -> bytes:
+    """``target``, which is ``path``, for the system: words with the slash or dot at their end."""
+    if isinstance(target, str) and "\0" not in target:
+        return os.fsencode(target)
+    return path._raw
 
 
 def _rename(dirfd: int, name: bytes, other_dirfd: int, other_name: bytes) -> None:

@@ -356,4 +356,4 @@ def _is_there(root: Root, path: str) -> bool:
 
 
 def _without_slash(path: str) -> str:
-    return path[:-1] if path.endswith("/") and len(path) > 1 else path or "."
+    return path[:-1] if path.rstrip("/") and path.endswith("/") else path or "."
