@@ -14,6 +14,7 @@ from differential.laboratory import Laboratory
 from procpath.testing.model import Rules
 
 _TALLIES = pytest.StashKey[dict[str, Tally]]()
+_TIMEOUT_SECONDS = 600
 _SYSCTLS = ("protected_symlinks", "protected_regular", "protected_fifos")
 
 
@@ -70,10 +71,10 @@ def comparison(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # With --hypothesis-profile=long a test may take longer than any in CI.
-    if settings.default.max_examples > settings.get_profile("ci").max_examples:
-        for item in items:
-            item.add_marker(pytest.mark.timeout(0))
+    # With --hypothesis-profile=long a test takes longer than any may in CI.
+    is_long = settings.default.max_examples > settings.get_profile("ci").max_examples
+    for item in items:
+        item.add_marker(pytest.mark.timeout(0 if is_long else _TIMEOUT_SECONDS))
 
 
 def pytest_terminal_summary(

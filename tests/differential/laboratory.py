@@ -119,6 +119,9 @@ class Laboratory:
     """The test process's end. A context manager: the child and all it mounted go with it."""
 
     def __init__(self) -> None:
+        self._start()
+
+    def _start(self) -> None:
         self._socket, theirs = socket.socketpair()
         self.pid = os.fork()
         if self.pid == 0:
@@ -130,6 +133,9 @@ class Laboratory:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
         self._socket.close()
         os.waitpid(self.pid, 0)
 
@@ -154,8 +160,14 @@ class Laboratory:
     def do(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call ``function``, of the top level of a module, in the laboratory, with the
         :class:`Bench` to work at in front of ``arguments``."""
-        _send(self._socket, (function, arguments))
-        error, text, result = _receive(self._socket)
+        try:
+            _send(self._socket, (function, arguments))
+            error, text, result = _receive(self._socket)
+        except BaseException:
+            # Interrupted, as by a timeout: the answer on the way belongs to no question now.
+            self._stop()
+            self._start()
+            raise
         if error is not None:
             error.add_note(f"In the laboratory:\n{text}")
             raise error

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 try:
     from hypothesis import strategies as st
@@ -20,7 +19,7 @@ except ImportError:
         "the strategies of procpath.testing need Hypothesis: pip install 'rootedpath[testing]'"
     ) from None
 
-from procpath.testing.model import MAX_LINKS, NAME_MAX
+from procpath.testing.model import MAX_LINKS, NAME_MAX, PATH_MAX
 from procpath.testing.tree import (
     Directory,
     Fifo,
@@ -30,12 +29,11 @@ from procpath.testing.tree import (
     Symlink,
     Tree,
     child_of,
+    name_of,
     parent_of,
 )
 
 __all__ = ["hostile_trees", "in_root_paths", "names", "targets", "trees"]
-
-T = TypeVar("T")
 
 # Few plain names, so that names met by chance are often the same and paths lead somewhere.
 _PLAIN = ("a", "b", "c", "d")
@@ -70,23 +68,58 @@ _MODES = (0o755, 0o700, 0o711, 0o744, 0o555, 0o311, 0o000, 0o777, 0o1777, 0o1775
 _FILE_MODES = (0o644, 0o600, 0o666, 0o444, 0o222, 0o000, 0o640)
 
 
+# Steps of paths that are no names; "n" * 256 is one too long for a name.
+_DOTS = ("..", ".", "../..", "a/..", "../../../../a", "", "n" * (NAME_MAX + 1))
+
+# Strategies are made once where that is possible: making one costs more than drawing from it.
+_LISTED_NAMES = st.sampled_from((*_PLAIN * 40, *_ODD, *[None] * 8))
+_ANY_NAMES = (
+    st.binary(min_size=1, max_size=8)
+    .map(lambda name: name.replace(b"/", b"_").replace(b"\0", b"_"))
+    .filter(lambda name: name not in (b".", b".."))
+    .map(os.fsdecode)
+)
+_STEPS = st.sampled_from((*_PLAIN * 3, *_DOTS, None))
+_KINDS_OF_STEPS = st.sampled_from(("one of those", "known", "known, relative"))
+_ONE_TO_FOUR = st.integers(1, 4)
+_ONE_TO_SIX = st.integers(1, 6)
+_BEFORE = st.sampled_from(("", "/", "", "//", "/../"))
+_AFTER = st.sampled_from(("", "", "", "/", "/.", "/..", "//"))
+_OFTEN = st.sampled_from((True, True, True, False))
+_SELDOM = st.sampled_from((False, False, True))
+# Symlinks are what resolution is about, so there are more of them than of the others.
+_KINDS_OF_LEAVES = st.sampled_from((Symlink, File, Symlink, Symlink, File, Fifo, Socket))
+
+
+@st.composite
+def _any_name(draw: st.DrawFn) -> str:
+    name = draw(_LISTED_NAMES)
+    return draw(_ANY_NAMES) if name is None else name
+
+
+_NAMES = _any_name()
+
+
 def names() -> st.SearchStrategy[str]:
     """Names of directory entries: never empty, ``.`` or ``..``, at most 255 bytes, bytes that
     are not UTF-8 by ``surrogateescape``. Mostly one of a few letters; shrinks to ``"a"``."""
-    anything = (
-        st.binary(min_size=1, max_size=8)
-        .map(lambda name: name.replace(b"/", b"_").replace(b"\0", b"_"))
-        .filter(lambda name: name not in (b".", b".."))
-        .map(os.fsdecode)
-    )
-    return _mostly(st.sampled_from(_PLAIN), st.one_of(st.sampled_from(_ODD), anything))
+    return _NAMES
 
 
-def targets(known: Sequence[str] = ()) -> st.SearchStrategy[str]:
+def targets(known: Sequence[str] = (), *, here: str = "/") -> st.SearchStrategy[str]:
     """Texts of symlinks: absolute and relative, climbing, with ``.``, doubled and trailing
-    slashes. Parts of them are taken from the in-root paths ``known``, so that they often
-    lead to something. Shrinks to ``"a"``."""
-    return _path_texts(known).filter(lambda target: 0 < len(os.fsencode(target)) < 4096)
+    slashes, at most 4,095 bytes.
+
+    Given in-root paths that are ``known``, half of them lead straight to one of those from a
+    link in the directory ``here``, and others have parts of them. Shrinks to ``"a"``, or to
+    the first that is known.
+    """
+    texts = _path_texts(known)
+    if known:
+        straight = st.sampled_from(known)
+        relative = straight.map(lambda path: posixpath.relpath(path, here))
+        texts = st.one_of(straight, relative, texts, texts)
+    return texts.filter(lambda target: 0 < len(os.fsencode(target)) < PATH_MAX)
 
 
 def in_root_paths(tree: Tree) -> st.SearchStrategy[str]:
@@ -140,12 +173,6 @@ def hostile_trees(
     return Tree(nodes)
 
 
-def _mostly(
-    usual: st.SearchStrategy[T], rare: st.SearchStrategy[T], *, weight: int = 9
-) -> st.SearchStrategy[T]:
-    return st.integers(0, weight).flatmap(lambda roll: rare if roll == weight else usual)
-
-
 def _directories_of(nodes: dict[str, Node]) -> list[str]:
     return ["/", *(p for p, node in nodes.items() if isinstance(node, Directory) and p != "/")]
 
@@ -163,12 +190,11 @@ def _directories(owners: Sequence[int]) -> st.SearchStrategy[Directory]:
 
 
 @st.composite
-def _leaves(draw: st.DrawFn, known: Sequence[str], owners: Sequence[int]) -> Node:
-    # Symlinks are what resolution is about, so there are more of them than of the others.
-    kind = draw(st.sampled_from((Symlink, File, Symlink, Symlink, File, Fifo, Socket)))
+def _leaves(draw: st.DrawFn, here: str, known: Sequence[str], owners: Sequence[int]) -> Node:
+    kind = draw(_KINDS_OF_LEAVES)
     owner = draw(_owned(owners))
     if kind is Symlink:
-        return Symlink(draw(targets(known)), owner, owner)
+        return Symlink(draw(targets(known, here=here)), owner, owner)
     mode = draw(st.sampled_from(_FILE_MODES)) if owners else 0o644
     if kind is File:
         return File(None, mode, owner, owner)
@@ -176,11 +202,12 @@ def _leaves(draw: st.DrawFn, known: Sequence[str], owners: Sequence[int]) -> Nod
 
 
 def _add(draw: st.DrawFn, nodes: dict[str, Node], owners: Sequence[int], mounts: bool) -> None:
-    path = child_of(draw(st.sampled_from(_directories_of(nodes))), draw(names()))
+    here = draw(st.sampled_from(_directories_of(nodes)))
+    path = child_of(here, draw(_NAMES))
     if path in nodes:
         return
-    if not draw(st.sampled_from((False, False, True))):
-        nodes[path] = draw(_leaves(tuple(nodes), owners))
+    if not draw(_SELDOM):
+        nodes[path] = draw(_leaves(here, ("/", *nodes), owners))
         return
     directory = draw(_directories(owners))
     if mounts and draw(st.booleans()):
@@ -192,40 +219,48 @@ def _add(draw: st.DrawFn, nodes: dict[str, Node], owners: Sequence[int], mounts:
 @st.composite
 def _path_texts(draw: st.DrawFn, known: Sequence[str]) -> str:
     """A few steps with slashes between them, as people and attackers write paths."""
-    step = st.one_of(
-        names(),
-        st.sampled_from(("..", ".", "../..", "a/..", "../../../../a", "", "n" * (NAME_MAX + 1))),
-    )
-    if known:
-        inner = st.sampled_from(known).map(lambda path: path[1:])
-        base = st.sampled_from(known)
-        relative = st.builds(posixpath.relpath, base, st.sampled_from(known))
-        step = st.one_of(names(), inner, relative, step)
-    text = "/".join(draw(st.lists(step, min_size=1, max_size=4)))
-    before = draw(st.sampled_from(("", "/", "", "//", "/../")))
-    after = draw(st.sampled_from(("", "", "", "/", "/.", "/..", "//")))
-    return (before + text + after) or "a"
+    text = "/".join([_step(draw, known) for _ in range(draw(_ONE_TO_FOUR))])
+    return (draw(_BEFORE) + text + draw(_AFTER)) or "a"
+
+
+def _step(draw: st.DrawFn, known: Sequence[str]) -> str:
+    kind = draw(_KINDS_OF_STEPS) if known else "one of those"
+    if kind == "one of those":
+        step = draw(_STEPS)
+        return draw(_NAMES) if step is None else step
+    path = draw(st.sampled_from(known))
+    if kind == "known":
+        return path[1:]
+    return posixpath.relpath(path, draw(st.sampled_from(known)))
 
 
 @st.composite
 def _walked(draw: st.DrawFn, tree: Tree) -> str:
     """Goes down from the root entry by entry, through links as if they were directories."""
     here, text = "/", ""
-    for _ in range(draw(st.integers(1, 6))):
+    for _ in range(draw(_ONE_TO_SIX)):
         node = tree[here]
         below = tree.children(here) if isinstance(node, Directory) else []
-        if below and draw(st.sampled_from((True, True, True, False))):
+        deeper = draw(_OFTEN)
+        if below and deeper:
             here = draw(st.sampled_from(below))
-            text += "/" + here.rpartition("/")[2]
-            target = tree[here]
-            if isinstance(target, Symlink):
-                landing = posixpath.normpath(posixpath.join(parent_of(here), target.target))
-                landing = "/" + landing.lstrip("/")
-                here = landing if landing in tree else "/"
+            text += "/" + name_of(here)
+            here = _landing(tree, here)
         else:
-            text += "/" + draw(st.sampled_from(("..", ".", "", "a")))
-            here = parent_of(here) if text.endswith("..") else here
-    return text + draw(st.sampled_from(("", "", "", "/", "/.", "/..")))
+            step = draw(_STEPS)
+            text += f"/{draw(_NAMES) if step is None else step}"
+            here = parent_of(here) if step == ".." else here
+    return text + draw(_AFTER)
+
+
+def _landing(tree: Tree, path: str) -> str:
+    """Roughly where the link at ``path`` leads; anything else is there itself."""
+    node = tree[path]
+    if not isinstance(node, Symlink):
+        return path
+    landing = posixpath.normpath(posixpath.join(parent_of(path), node.target))
+    landing = "/" + landing.lstrip("/")
+    return landing if landing in tree else "/"
 
 
 def _put(
@@ -298,7 +333,7 @@ def _sticky(draw: st.DrawFn, nodes: dict[str, Node], owners: Sequence[int]) -> N
     owner = draw(_owned(owners))
     if place not in nodes:
         nodes[place] = Directory(draw(st.sampled_from((0o1777, 0o1775, 0o777))), owner, owner)
-        target = draw(targets(tuple(nodes)))
+        target = draw(targets(tuple(nodes), here=place))
         for name in ("t", "u"):
             other = draw(_owned(owners))
             nodes[child_of(place, name)] = Symlink(target, other, other)
