@@ -17,7 +17,7 @@ import socket
 import stat
 import warnings
 from collections.abc import Callable, Iterator
-from errno import EBUSY, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EOPNOTSUPP, EPERM, ESTALE
+from errno import EBUSY, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EOPNOTSUPP, ESTALE
 from functools import partial
 from types import new_class
 from typing import (
@@ -630,10 +630,27 @@ class RootedPath(LexicalPath, from_segments=True):
         old = self._same_root(target)
         raw = _as_written(target, old)
         if raw.endswith((b"/", b"/.")) or raw in (b"", b"."):
-            # So written, it can only name a directory, which has no second name (link(2)).
-            _close(self._root.find(raw))
-            raise _about_two(os_error(EPERM), str(target), str(self))
-        old._in_parents(self, self._raw, link)
+            self._link_what_leads_to(raw, str(target))
+        else:
+            old._in_parents(self, self._raw, link)
+
+    def _link_what_leads_to(self, raw: bytes, target: str) -> None:
+        """Link to what a path with a slash or dot at its end leads to: a directory, so it fails."""
+        fd = self._root.find(raw)
+        try:
+            self_fd = VerifiedProc.default().self_fd()
+            entry, magic = self_fd.entry(fd), self_fd.fileno()
+
+            def link(dirfd: int, name: bytes) -> None:
+                os.link(entry, name, src_dir_fd=magic, dst_dir_fd=dirfd, follow_symlinks=True)
+
+            self._in_parent(link)
+        except UnverifiedProcError:
+            raise
+        except OSError as error:
+            raise _about_two(error, target, str(self)) from None
+        finally:
+            _close(fd)
 
     def rename(self, target: Segment, *, replace: bool = True) -> Self:
         """Rename to ``target``, of the same root, and return it.

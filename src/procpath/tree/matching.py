@@ -104,7 +104,8 @@ class _Pattern:
         if part == "**":
             return self._tree(rest)
         if part in _SPECIAL or (self._literal_by_lookup and not is_magic(part)):
-            return _Named(self._root, part + "/" if rest else part, self.selector(rest))
+            named = _Up if part == ".." else _Named
+            return named(self._root, part + "/" if rest else part, self.selector(rest))
         matching = name_filter(part, self._cased)
         if not rest:
             return _Names(self._root, matching)
@@ -151,6 +152,21 @@ class _Named(_Selector):
         self._rest = rest
 
     def select(self, path: str) -> Batches:
+        return self._rest.select(path + self._name)
+
+
+class _Up(_Named):
+    """``..``, which a directory that was seen in a list has: also one that cannot be searched."""
+
+    def select_in(self, above: Directory, name: str, path: str) -> Batches:
+        return self._select_seen(path)
+
+    def select_listed(self, path: str, entries: Entries, directory: Directory | None) -> Batches:
+        return self._select_seen(path)
+
+    def _select_seen(self, path: str) -> Batches:
+        if isinstance(self._rest, _Exists):
+            return ([_without_slash(path + self._name)],)
         return self._rest.select(path + self._name)
 
 
