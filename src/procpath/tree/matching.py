@@ -297,7 +297,8 @@ class _WholeTree(_Listing):
     """``**`` at the end of a pattern, not through links: the start and all that is in it."""
 
     def select_listed(self, path: str, entries: Entries, directory: Directory | None) -> Batches:
-        yield [_without_slash(path)]
+        # As pathlib writes it: what stands for the root keeps its slashes, also where it has two.
+        yield [_without_slash(path) if path.strip("/") else path or "."]
         levels = [(directory, real_directories(entries))] if directory is not None else []
         yield [path + entry.name for entry in entries]
         while levels:
@@ -372,4 +373,4 @@ def _is_there(root: Root, path: str) -> bool:
 
 
 def _without_slash(path: str) -> str:
-    return path[:-1] if path.rstrip("/") and path.endswith("/") else path or "."
+    return path[:-1] if path.endswith("/") and len(path) > 1 else path or "."
