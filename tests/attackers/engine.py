@@ -33,7 +33,7 @@ from typing import Final, TypeAlias, TypeVar
 from attackers.operations import Reading
 from attackers.races import Attacker, Shape, attacking
 from attackers.scene import Scene, build, identities, reveals, snapshot
-from attackers.writings import Writing, restore
+from attackers.writings import Writing
 from procpath import Root, RootedPath, VerifiedProc, linux
 from support import open_descriptors, private_mounts
 
@@ -170,8 +170,10 @@ def _attack_writing(base: str, shape: Shape, resolver: str, operation: Writing) 
 
     outcome = Outcome()
     with _watching(scene, shape, resolver, outcome) as directory:
+        operation.restore(scene.inside)
+        operation.restore(other.inside)
         assert not reveals(scene, operation.act(directory, scene))
-        restore(scene.inside)
+        operation.restore(scene.inside)
         with attacking(attack) as attacker:
             _race_to_write(scene, other, shape, operation, directory, attacker, outcome)
     return outcome
@@ -227,10 +229,10 @@ def _race_to_write(
     while True:
         for _ in range(_CALLS):
             _count(scene, operation, directory, outcome, lambda: operation.act(directory, scene))
-            restore(scene.inside)
+            operation.restore(scene.inside)
             if not outcome.plain.leaked:
                 _write_plainly(operation, theirs)
-                restore(other.inside)
+                operation.restore(other.inside)
         if not outcome.plain.leaked:
             outcome.plain.count(snapshot(other) != untouched)
         outcome.seconds = time.monotonic() - begin

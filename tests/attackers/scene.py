@@ -22,6 +22,9 @@ CANARY: Final = "CANARY-5e1f"
 
 INSIDE: Final = "inside"
 
+MANY: Final = 8
+"""How many files there are in the directory ``many``."""
+
 DEPTH: Final = 40
 """More directories than the walker holds open, which is 32."""
 
@@ -110,6 +113,9 @@ def _furnish(directory: str, text: str) -> None:
     os.makedirs(at("tree/sub"))
     _write(at("tree/file"), text)
     _write(at("victim"), text)
+    os.mkdir(at("many"))
+    for number in range(MANY):
+        _write(at(f"many/{number}"), text)
     os.mkdir(at("mounted"))
     if is_outside:
         _write(at(f"sub/{CANARY}"), CANARY)

@@ -36,6 +36,8 @@ class Writing:
     """it follows a link at the end of its path, so the entry itself can be the trap"""
     makes_way: bool = False
     """it makes directories that are missing on its path"""
+    restore: Callable[[int], None] = lambda dirfd: restore(dirfd)
+    """puts back inside, in the held directory, what the next attempt needs"""
 
     @property
     def member(self) -> str:
