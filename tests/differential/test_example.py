@@ -1,0 +1,21 @@
+"""The example that property-tests a scanner finds the bug that was planted in it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLE = Path(__file__).parents[2] / "examples/property_test_a_scanner.py"
+
+
+def test_the_planted_bug_is_found_and_the_repaired_scanner_passes() -> None:
+    ran = subprocess.run(
+        [sys.executable, EXAMPLE], capture_output=True, text=True, check=False, timeout=240
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    by_hand, by_procpath = ran.stdout.split("read_by_procpath: ")
+    assert "Symlink(" in by_hand
+    assert " gives b'" in by_hand, "something of the host was read"
+    assert len(by_hand.splitlines()) <= 4, "the counter-example is small"
+    assert by_procpath == "right in every tree\n"
