@@ -17,6 +17,7 @@ from support import open_descriptors, remove_tree
 # Here and not beside the tests that use them, because Hypothesis looks for the profile that
 # --hypothesis-profile names before pytest loads other files. `long` is for nights.
 settings.register_profile("ci", deadline=None, print_blob=True)
+settings.register_profile("brief", settings.get_profile("ci"), max_examples=20)
 settings.register_profile("long", settings.get_profile("ci"), max_examples=2000)
 settings.load_profile("ci")
 
