@@ -17,7 +17,19 @@ import socket
 import stat
 import warnings
 from collections.abc import Callable, Iterator
-from errno import EBUSY, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EOPNOTSUPP, ESTALE
+from contextlib import contextmanager
+from errno import (
+    EACCES,
+    EBUSY,
+    EEXIST,
+    EINVAL,
+    EISDIR,
+    ENOENT,
+    ENOTDIR,
+    ENOTEMPTY,
+    EOPNOTSUPP,
+    ESTALE,
+)
 from functools import partial
 from types import new_class
 from typing import (
@@ -52,6 +64,7 @@ from procpath.lexical import LexicalPath, Segment
 from procpath.pin import PinnedPath
 from procpath.proc import VerifiedProc
 from procpath.resolve.identity import statx_if_allowed
+from procpath.resolve.interface import require_search
 from procpath.resolve.lenient import locate_leniently
 from procpath.resolve.trace import Trace, trace
 from procpath.root import OptionArguments, Root
@@ -594,12 +607,12 @@ class RootedPath(LexicalPath, from_segments=True):
             above.mkdir(exist_ok=True)
 
     def _mkdir(self, mode: int) -> None:
-        self._in_parent(lambda dirfd, name: os.mkdir(name, mode, dir_fd=dirfd))
+        self._in_parent(lambda dirfd, name: os.mkdir(name, mode, dir_fd=dirfd), EEXIST)
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Remove a file or a link."""
         try:
-            self._in_parent(lambda dirfd, name: os.unlink(name, dir_fd=dirfd))
+            self._in_parent(lambda dirfd, name: os.unlink(name, dir_fd=dirfd), EISDIR)
         except FileNotFoundError:
             if not missing_ok:
                 raise
@@ -610,13 +623,13 @@ class RootedPath(LexicalPath, from_segments=True):
         if self.name in ("", "..") and (self.root or self.parts):
             _close(self._root.find(self._raw))
             raise os_error(EBUSY if not self.name else ENOTEMPTY, str(self))
-        self._in_parent(lambda dirfd, name: os.rmdir(name, dir_fd=dirfd))
+        self._in_parent(lambda dirfd, name: os.rmdir(name, dir_fd=dirfd), EINVAL)
 
     def symlink_to(self, target: Segment | pathlib.Path, target_is_directory: bool = False) -> None:
         """Make this path a link that says ``target``, stored as given and not looked at."""
         text = str(target) if isinstance(target, LexicalPath) else os.fspath(target)
         try:
-            self._in_parent(lambda dirfd, name: os.symlink(text, name, dir_fd=dirfd))
+            self._in_parent(lambda dirfd, name: os.symlink(text, name, dir_fd=dirfd), EEXIST)
         except OSError as error:
             error.filename, error.filename2 = text, str(self)
             raise
@@ -625,32 +638,40 @@ class RootedPath(LexicalPath, from_segments=True):
         """Make this path another name of the file ``target``; of a link, if it is one."""
 
         def link(source: int, old: bytes, dirfd: int, new: bytes) -> None:
+            if new == b".":
+                # linkat(2) has looked the old one up before it says so.
+                _close(os.open(old, os.O_PATH | os.O_NOFOLLOW, dir_fd=source))
+                raise os_error(EEXIST)
             os.link(old, new, src_dir_fd=source, dst_dir_fd=dirfd, follow_symlinks=False)
 
         old = self._same_root(target)
         raw = _as_written(target, old)
-        if raw.endswith((b"/", b"/.")) or raw in (b"", b"."):
+        if raw.endswith((b"/", b"/.", b"/..")) or raw in (b"", b".", b".."):
             self._link_what_leads_to(raw, str(target))
         else:
             old._in_parents(self, self._raw, link)
 
     def _link_what_leads_to(self, raw: bytes, target: str) -> None:
         """Link to what a path with a slash or dot at its end leads to: a directory, so it fails."""
-        fd = self._root.find(raw)
         try:
-            self_fd = VerifiedProc.default().self_fd()
-            entry, magic = self_fd.entry(fd), self_fd.fileno()
-
-            def link(dirfd: int, name: bytes) -> None:
-                os.link(entry, name, src_dir_fd=magic, dst_dir_fd=dirfd, follow_symlinks=True)
-
-            self._in_parent(link)
+            fd = self._root.find(raw)
+            try:
+                self._link_to_descriptor(fd)
+            finally:
+                _close(fd)
         except UnverifiedProcError:
             raise
         except OSError as error:
             raise _about_two(error, target, str(self)) from None
-        finally:
-            _close(fd)
+
+    def _link_to_descriptor(self, fd: int) -> None:
+        self_fd = VerifiedProc.default().self_fd()
+        entry, magic = self_fd.entry(fd), self_fd.fileno()
+
+        def link(dirfd: int, name: bytes) -> None:
+            os.link(entry, name, src_dir_fd=magic, dst_dir_fd=dirfd, follow_symlinks=True)
+
+        self._in_parent(link, EEXIST)
 
     def rename(self, target: Segment, *, replace: bool = True) -> Self:
         """Rename to ``target``, of the same root, and return it.
@@ -740,7 +761,7 @@ class RootedPath(LexicalPath, from_segments=True):
             elif change_link is None:
                 raise os_error(EOPNOTSUPP)
             else:
-                self._in_parent(change_link)
+                self._in_parent(change_link, EINVAL)
         except UnverifiedProcError:
             raise
         except OSError as error:
@@ -749,12 +770,18 @@ class RootedPath(LexicalPath, from_segments=True):
         finally:
             _close(fd)
 
-    def _in_parent(self, act: Callable[[int, bytes], None]) -> None:
-        """``act`` on the held parent and the last component, which is not followed."""
+    def _in_parent(self, act: Callable[[int, bytes], None], nameless: int) -> None:
+        """``act`` on the held parent and the last component, which is not followed.
+
+        ``nameless`` is the errno where the path ends in no name, as ``/`` and ``a/..`` do.
+        """
         dirfd, name, _ = self._root.resolver.open_parent(self._raw)
         try:
             act(dirfd, name)
         except OSError as error:
+            if name == b"." and error.errno == EACCES:
+                # It takes the right to search the directory, where "/" and ".." take none.
+                raise os_error(nameless, str(self)) from None
             error.filename = str(self)
             raise
         finally:
@@ -1096,16 +1123,35 @@ def _as_written(target: Segment, path: RootedPath) -> bytes:
     return path._raw
 
 
+@contextmanager
+def _busy_where_nameless(*ends: tuple[int, bytes]) -> Iterator[None]:
+    """rename(2) says ``EBUSY`` of ``/`` and ``..``, and asks for the right to search the
+    directories of names alone.
+    """
+    try:
+        yield
+    except PermissionError:
+        named = [dirfd for dirfd, name in ends if name != b"."]
+        if len(named) == len(ends):
+            raise
+        for dirfd in named:
+            require_search(dirfd)
+        raise os_error(EBUSY) from None
+
+
 def _rename(dirfd: int, name: bytes, other_dirfd: int, other_name: bytes) -> None:
-    os.rename(name, other_name, src_dir_fd=dirfd, dst_dir_fd=other_dirfd)
+    with _busy_where_nameless((dirfd, name), (other_dirfd, other_name)):
+        os.rename(name, other_name, src_dir_fd=dirfd, dst_dir_fd=other_dirfd)
 
 
 def _rename_noreplace(dirfd: int, name: bytes, other_dirfd: int, other_name: bytes) -> None:
-    linux.renameat2(dirfd, name, other_dirfd, other_name, linux.RENAME_NOREPLACE)
+    with _busy_where_nameless((dirfd, name), (other_dirfd, other_name)):
+        linux.renameat2(dirfd, name, other_dirfd, other_name, linux.RENAME_NOREPLACE)
 
 
 def _exchange(dirfd: int, name: bytes, other_dirfd: int, other_name: bytes) -> None:
-    linux.renameat2(dirfd, name, other_dirfd, other_name, linux.RENAME_EXCHANGE)
+    with _busy_where_nameless((dirfd, name), (other_dirfd, other_name)):
+        linux.renameat2(dirfd, name, other_dirfd, other_name, linux.RENAME_EXCHANGE)
 
 
 def _read_whole(fd: int, size: int) -> bytes:

@@ -182,8 +182,9 @@ def _attack_writing(base: str, shape: Shape, resolver: str, operation: Writing) 
 @contextmanager
 def _watching(scene: Scene, shape: Shape, resolver: str, outcome: Outcome) -> Iterator[RootedPath]:
     """The directory to attack; afterwards ``outcome`` has what became of outside."""
-    # What is held once per process.
+    # What is held once per process: both kinds of procfs handle.
     VerifiedProc.default().self_fd().fileno()
+    RootedPath("/").pin().close()
     identities(scene)
     before, descriptors = snapshot(scene), open_descriptors()
     with Root.at(scene.root, **shape.options(resolver)) as root:

@@ -12,7 +12,6 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -173,16 +172,6 @@ def perform(root: AnyPath, functions: dict[str, Callable[..., Any]], operation: 
 def without_fifos(tree: Tree) -> Tree:
     """The tree with nothing in it that would keep open() waiting."""
     return Tree({p: Socket() if isinstance(node, Fifo) else node for p, node in tree.items()})
-
-
-def with_searchable_root(tree: Tree) -> Tree:
-    """The tree with a root that all may search.
-
-    To change ``/`` itself is refused in any case; but if it may not be searched, a held root
-    is refused with ``EACCES``, since the calls that change a directory take it by name (``.``).
-    """
-    root = tree["/"]
-    return Tree({**tree, "/": replace(root, mode=root.mode | 0o111)})
 
 
 def look(

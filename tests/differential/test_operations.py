@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from differential.comparison import OWNERS, ROOT, USER, Comparison
 from differential.laboratory import RESOLVERS
-from differential.mirror import InRoot, Operation, prepare, with_searchable_root, without_fifos
+from differential.mirror import InRoot, Operation, prepare, without_fifos
 from differential.profiles import times
 from procpath.testing import Tree, hostile_trees, in_root_paths, names, targets
 from procpath.testing.model import Caller
@@ -34,7 +34,7 @@ class Mirror(RuleBasedStateMachine):
         self.tree = Tree()
 
     @initialize(
-        tree=hostile_trees(owners=OWNERS).map(without_fifos).map(with_searchable_root),
+        tree=hostile_trees(owners=OWNERS).map(without_fifos),
         resolver=st.sampled_from(RESOLVERS),
     )
     def begin(self, tree: Tree, resolver: str) -> None:

@@ -28,6 +28,8 @@ from procpath.testing.pytest_plugin import CANARY, MakeRootedTree, rooted_tree
 __all__ = ["rooted_tree"]
 
 PROJECT = Path(__file__).parents[2]
+# Not by the profile: what is looked for must be found.
+SEARCH = settings(database=None, max_examples=2000)
 
 
 def links(tree: Tree) -> list[str]:
@@ -54,7 +56,11 @@ def leads_to(tree: Tree, path: str) -> str | None:
 def test_a_counter_example_has_no_more_than_it_needs(
     condition: Callable[[Tree], object], entries: int
 ) -> None:
-    smallest = find(trees(), lambda tree: bool(condition(tree)), settings=settings(database=None))
+    smallest = find(
+        trees(),
+        lambda tree: bool(condition(tree)),
+        settings=SEARCH,
+    )
     assert len(smallest) - 1 <= entries, smallest
 
 
@@ -62,7 +68,7 @@ def test_a_link_to_a_file_shrinks_to_a_line() -> None:
     def reads_through_a_link(tree: Tree) -> bool:
         return any(isinstance(tree.get(leads_to(tree, path) or ""), File) for path in links(tree))
 
-    smallest = find(trees(), reads_through_a_link, settings=settings(database=None))
+    smallest = find(trees(), reads_through_a_link, settings=SEARCH)
     assert len(repr(smallest)) < 60, smallest
 
 
@@ -71,13 +77,13 @@ def test_the_path_that_shows_a_hole_is_short() -> None:
     path = find(
         in_root_paths(tree),
         lambda path: leads_to(tree, path) == "/a",
-        settings=settings(database=None),
+        settings=SEARCH,
     )
     assert path == "/a"
 
 
 def test_hostile_trees_have_each_of_the_shapes_that_they_promise() -> None:
-    chosen = settings(database=None, max_examples=2000)
+    chosen = SEARCH
     for shows in (
         lambda tree: any("../.." in tree[path].target for path in links(tree)),
         lambda tree: any(tree[path].target.endswith("/") for path in links(tree)),

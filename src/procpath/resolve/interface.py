@@ -37,6 +37,13 @@ class Parent(NamedTuple):
     """the path ended in ``/``"""
 
 
+def require_search(dirfd: int) -> None:
+    """The right to search a directory is asked for ``.`` and ``..`` too (path_resolution(7),
+    step 2), and before anything is said of a name.
+    """
+    os.close(os.open(b".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dirfd))
+
+
 class Resolver(ABC):
     """Turns in-root paths into descriptors, beneath one root and by one set of rules.
 
@@ -64,7 +71,8 @@ class Resolver(ABC):
     def open_parent_of_target(self, path: bytes) -> Parent:
         """As :meth:`open_parent`, after following the links at the end of ``path``.
 
-        Its name is where ``O_CREAT`` would create; it need not exist.
+        Its name is where ``O_CREAT`` would create; it need not exist. Where the path, or a
+        link at its end, ends in ``/``, it goes no further: ``O_CREAT`` makes no directory.
         """
 
     @abstractmethod

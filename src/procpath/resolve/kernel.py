@@ -181,9 +181,11 @@ class KernelResolver(Resolver):
     def _open_otherwise(self, path: bytes, flags: int, mode: int, refusal: int) -> int:
         """Answer where openat2 has said ``refusal``, a negated ``errno``."""
         how = open_how(flags, mode, self._resolve)
-        if refusal == -EXDEV and not self.rules.clamp and path.startswith(b"/"):
-            # RESOLVE_BENEATH takes no absolute path, not even "/".
-            refusal = try_openat2(self.rootfd, path.lstrip(b"/") or b".", how)
+        relative = path.lstrip(b"/")
+        if refusal == -EXDEV and not self.rules.clamp and len(relative) < len(path) and relative:
+            # RESOLVE_BENEATH takes no absolute path. Of "/" itself there is no relative one
+            # that takes no right to search it.
+            refusal = try_openat2(self.rootfd, relative, how)
             if refusal >= 0:
                 return refusal
         for _ in range(_ATTEMPTS):

@@ -10,14 +10,17 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from errno import EAGAIN
+from errno import EAGAIN, ELOOP
 from typing import NamedTuple
 
-from procpath.errors import EscapeError, os_error, tells_of_path
+from procpath.errors import EscapeError, UnverifiedProcError, os_error, tells_of_path
 from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import Resolver, Rules
 from procpath.resolve.links import read_followable
-from procpath.resolve.walk import ANYTHING, MAXSYMLINKS, RESTARTS, DirectoryStack, Overtaken
+from procpath.resolve.walk import ANYTHING, DIRECTORY, RESTARTS, DirectoryStack, Overtaken
+
+_LINKS_AT_MOST = 1000
+"""How many different links a path may lead through; ``os.path.realpath`` has no limit."""
 
 
 class _EndOfLink(NamedTuple):
@@ -26,10 +29,16 @@ class _EndOfLink(NamedTuple):
     location: bytes
 
 
+class _Settled(NamedTuple):
+    """Stands for a name that is not followed again: part of where a link led before."""
+
+    name: bytes
+
+
 def locate_leniently(resolver: Resolver, path: bytes) -> bytes:
     """The in-root path that ``path`` leads to as far as it leads anywhere, and what is left of it.
 
-    ``EscapeError`` where the rules do not clamp.
+    ``EscapeError`` where the rules do not clamp; ``ELOOP`` after more links than anybody makes.
     """
     for _ in range(RESTARTS):
         walk = _LenientWalk(resolver.rootfd, resolver.rules)
@@ -37,7 +46,9 @@ def locate_leniently(resolver: Resolver, path: bytes) -> bytes:
             return walk.along(path)
         except Overtaken:
             continue
-        except EscapeError as error:
+        except UnverifiedProcError:
+            raise
+        except OSError as error:
             error.filename = os.fsdecode(path)
             raise
         finally:
@@ -53,10 +64,11 @@ class _LenientWalk:
         self._stack = DirectoryStack(rootfd)
         self._words: list[bytes] = []
         """what follows the directory where the walk stands: something that is no directory"""
-        self._todo: list[bytes | _EndOfLink] = []
+        self._todo: list[bytes | _EndOfLink | _Settled] = []
         self._inside: set[bytes] = set()
         """the links that are being followed; to meet one again is a loop"""
-        self._followed = 0
+        self._ends: dict[bytes, bytes] = {}
+        """where the links led that have been followed to their end"""
         self._mount = None if rules.cross_mounts else mount_id(rootfd)
 
     def close(self) -> None:
@@ -73,6 +85,9 @@ class _LenientWalk:
             component = self._todo.pop()
             if isinstance(component, _EndOfLink):
                 self._inside.discard(component.location)
+                self._ends[component.location] = self._location
+            elif isinstance(component, _Settled):
+                self._enter_settled(component.name)
             elif component == b"..":
                 self._go_up()
             elif self._words or not self._enter(component):
@@ -111,23 +126,41 @@ class _LenientWalk:
         return keep
 
     def _follow(self, name: bytes, link: int) -> bool:
-        """Put the link's text on what is to do; a loop, or one link too many, stays as it is."""
+        """Put what the link leads to on what is to do; a loop stays as it is."""
         location = os.path.join(self._location, name)
-        if location in self._inside or self._followed == MAXSYMLINKS or not self._rules.symlinks:
+        if location in self._inside or not self._rules.symlinks:
             return False
+        if location in self._ends:
+            # Or links that name one another twice would double the way each time.
+            self._stack.restart()
+            self._todo += map(_Settled, _components_reversed(self._ends[location]))
+            return True
         try:
             text = read_followable(link)
         except OSError as error:
             if tells_of_path(error):
                 return False
             raise
-        self._followed += 1
+        if len(self._inside) + len(self._ends) == _LINKS_AT_MOST:
+            raise os_error(ELOOP)
         self._inside.add(location)
         self._todo.append(_EndOfLink(location))
         self._todo += _components_reversed(text)
         if text.startswith(b"/"):
             self._stack.restart()
         return True
+
+    def _enter_settled(self, name: bytes) -> None:
+        try:
+            fd = -1 if self._words else os.open(name, DIRECTORY, dir_fd=self._stack.dirfd)
+        except OSError as error:
+            if not tells_of_path(error):
+                raise
+            fd = -1
+        if fd < 0:
+            self._words.append(name)
+        else:
+            self._stack.enter(name, fd)
 
 
 def _components_reversed(path: bytes) -> Iterator[bytes]:

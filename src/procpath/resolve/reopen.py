@@ -16,7 +16,14 @@ from errno import EACCES, EAGAIN, EEXIST, EINVAL, EISDIR, ELOOP, EXDEV
 from procpath.errors import SpecialFileError, UnverifiedProcError, os_error
 from procpath.proc import VerifiedProc
 from procpath.resolve.identity import mount_id
-from procpath.resolve.interface import Parent, Resolver, are_valid, as_openat_reads, is_tmpfile
+from procpath.resolve.interface import (
+    Parent,
+    Resolver,
+    are_valid,
+    as_openat_reads,
+    is_tmpfile,
+    require_search,
+)
 from procpath.resolve.links import sysctl_fs
 
 _ANYTHING = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -107,8 +114,9 @@ def _open_or_create_in(
     """One attempt; None (or ``EEXIST``) where the name was swapped between two looks at it."""
     dirfd, name, must_be_directory = parent
     if name == b".":
-        return os.open(b".", flags, mode, dir_fd=dirfd)
+        raise os_error(EEXIST if flags & os.O_EXCL else EISDIR)
     if must_be_directory:
+        require_search(dirfd)
         raise os_error(EISDIR)
     try:
         fd = os.open(name, _ANYTHING, dir_fd=dirfd)
@@ -123,6 +131,7 @@ def _open_or_create_in(
         status = os.fstat(fd)
         if stat.S_ISLNK(status.st_mode):
             if flags & os.O_NOFOLLOW:
+                require_creatable(os.fstat(dirfd), status)
                 raise os_error(ELOOP)
             return None
         if stat.S_ISDIR(status.st_mode):
@@ -139,7 +148,7 @@ def require_creatable(parent: os.stat_result, file: os.stat_result) -> None:
 
     ``fs.protected_regular`` and ``fs.protected_fifos`` of proc_sys_fs(5), by the rules
     of may_create_in_sticky() in fs/namei.c, which does not see the directory when a
-    file is opened by descriptor.
+    file is opened by descriptor; for other kinds of files no setting lifts them.
     """
     if not parent.st_mode & stat.S_ISVTX or file.st_uid in (parent.st_uid, os.geteuid()):
         return
@@ -148,7 +157,7 @@ def require_creatable(parent: os.stat_result, file: os.stat_result) -> None:
     elif stat.S_ISFIFO(file.st_mode):
         setting = sysctl_fs("protected_fifos")
     else:
-        return
+        setting = 1
     everyone, group = parent.st_mode & stat.S_IWOTH, parent.st_mode & stat.S_IWGRP
     if (setting >= 1 and everyone) or (setting >= 2 and group):
         raise os_error(EACCES)

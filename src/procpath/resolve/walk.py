@@ -22,7 +22,14 @@ from typing import Literal, NamedTuple, Self, TypeVar
 from procpath.errors import EscapeError, UnverifiedProcError, os_error
 from procpath.proc import VerifiedProc
 from procpath.resolve.identity import Birth, birth, mount_id
-from procpath.resolve.interface import Parent, Resolver, Rules, are_valid, as_openat_reads
+from procpath.resolve.interface import (
+    Parent,
+    Resolver,
+    Rules,
+    are_valid,
+    as_openat_reads,
+    require_search,
+)
 from procpath.resolve.links import read_followable, require_followable
 from procpath.resolve.reopen import open_checked_first
 
@@ -37,7 +44,7 @@ _HELD_DIRECTORIES = 32
 RESTARTS = 16
 """How often a walk that was overtaken by a rename starts again before it gives up."""
 
-_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 ANYTHING = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOT_A_DIRECTORY_OR_A_LINK = (ENOTDIR, ELOOP)
 
@@ -103,7 +110,7 @@ class DirectoryStack:
         self.names.pop()
 
     def _reopen_released(self) -> int:
-        above = os.open(b"..", _DIRECTORY, dir_fd=self._held[0])
+        above = os.open(b"..", DIRECTORY, dir_fd=self._held[0])
         try:
             if birth(above) != self._released[-1]:
                 raise Overtaken
@@ -185,6 +192,17 @@ class Walk:
         self._follow(name, fd)
         return True
 
+    def follow_where_link(self, name: bytes) -> bool:
+        """:meth:`follow_if_link` for a last component of which only the name is known."""
+        try:
+            fd = os.open(name, ANYTHING, dir_fd=self.dirfd)
+        except FileNotFoundError:
+            return False
+        try:
+            return self.follow_if_link(name, fd)
+        finally:
+            os.close(fd)
+
     def follow_or_look_again(self, name: bytes, refusal: int) -> bool:
         """What to do where ``name`` did not open without following a link.
 
@@ -223,7 +241,7 @@ class Walk:
     def _enter(self, name: bytes) -> None:
         """Go through a component that is not the last: a directory, or a link to one."""
         try:
-            fd = os.open(name, _DIRECTORY, dir_fd=self.dirfd)
+            fd = os.open(name, DIRECTORY, dir_fd=self.dirfd)
         except OSError as error:
             if error.errno not in _NOT_A_DIRECTORY_OR_A_LINK:
                 raise
@@ -259,10 +277,8 @@ class Walk:
             raise os_error(ELOOP)
 
     def require_search(self) -> None:
-        """The right to search a directory is asked for ``.`` and ``..`` too
-        (path_resolution(7), step 2).
-        """
-        os.close(os.open(b".", _DIRECTORY, dir_fd=self.dirfd))
+        """Refuse where the caller may not search the directory where the walk stands."""
+        require_search(self.dirfd)
 
     def _follow(self, name: bytes, link: int) -> None:
         """Put the text of ``link`` in front of what is still to do.
@@ -402,6 +418,12 @@ def _open_unless_link(walk: Walk, name: bytes, flags: int, mode: int) -> int | N
     """Open the last component; None where it is a link, which the walk then follows."""
     try:
         fd = os.open(name, flags, mode, dir_fd=walk.dirfd)
+    except PermissionError:
+        # With O_CREAT, somebody else's link in a sticky directory is EACCES before it is
+        # ELOOP, whatever fs.protected_symlinks says (may_create_in_sticky() in fs/namei.c).
+        if not flags & os.O_CREAT or not walk.follow_where_link(name):
+            raise
+        return None
     except OSError as error:
         if error.errno not in _NOT_A_DIRECTORY_OR_A_LINK:
             raise
@@ -430,23 +452,18 @@ def _require_same_mount(walk: Walk, name: bytes, fd: int) -> int:
 
 
 def _parent(walk: Walk, name: bytes | None) -> Parent:
+    if name == b".":
+        walk.require_search()
     return Parent(os.dup(walk.dirfd), name or b".", walk.must_be_directory)
 
 
 def _parent_of_target(walk: Walk) -> Parent:
     while True:
         name = walk.to_last()
-        if name is None or name == b".":
+        if name is None or name == b"." or walk.must_be_directory:
             return _parent(walk, name)
-        try:
-            fd = os.open(name, ANYTHING, dir_fd=walk.dirfd)
-        except FileNotFoundError:
+        if not walk.follow_where_link(name):
             return _parent(walk, name)
-        try:
-            if not walk.follow_if_link(name, fd):
-                return _parent(walk, name)
-        finally:
-            os.close(fd)
 
 
 def _locate(walk: Walk) -> bytes:
@@ -457,7 +474,7 @@ def _locate(walk: Walk) -> bytes:
                 walk.require_search()
             walk.ended(b".", walk.dirfd)
             return walk.location
-        flags = _DIRECTORY if walk.must_be_directory else ANYTHING
+        flags = DIRECTORY if walk.must_be_directory else ANYTHING
         fd = _open_unless_link(walk, name, flags, 0)
         if fd is None:
             continue
