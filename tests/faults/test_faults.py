@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import pathlib
 import socket
@@ -122,6 +123,17 @@ def held_once_per_process() -> None:
     proc = VerifiedProc.default()
     proc.self_fd().fileno()
     proc.self_fdinfo(0).close()
+
+
+@pytest.fixture(autouse=True)
+def quick_collections() -> Iterator[None]:
+    """Each look at what is open collects garbage, and there are thousands: leave out what is
+    there already.
+    """
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

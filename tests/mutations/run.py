@@ -37,7 +37,7 @@ MUTATIONS = [
         "`..` at the root leaves it",
         WALK,
         'self._observe("clamp", b"..", None, self.dirfd)',
-        'self._stack.enter(b"..", os.open(b"..", _DIRECTORY, dir_fd=self.dirfd))',
+        'self._stack.enter(b"..", os.open(b"..", DIRECTORY, dir_fd=self.dirfd))',
     ),
     Mutation(
         "on_escape is ignored",
@@ -56,8 +56,8 @@ MUTATIONS = [
     Mutation(
         "the kernel follows links on the way",
         WALK,
-        "_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW",
-        "_DIRECTORY = os.O_PATH | os.O_DIRECTORY",
+        "DIRECTORY = os.O_PATH | os.ODIRECTORY | os.O_NOFOLLOW",
+        "DIRECTORY = os.O_PATH | os.ODIRECTORY",
     ),
     Mutation(
         "the kernel follows a link at the end", WALK, "once = flags | os.O_NOFOLLOW", "once = flags"
@@ -89,8 +89,8 @@ MUTATIONS = [
     Mutation(
         "the right to search is not asked for",
         WALK,
-        'os.close(os.open(b".", _DIRECTORY, dir_fd=self.dirfd))',
-        "return",
+        "        require_search(self.dirfd)",
+        "        return",
     ),
     Mutation(
         "a directory come back to need not be the same",
@@ -100,6 +100,12 @@ MUTATIONS = [
     ),
     Mutation(
         "every directory stays open", WALK, "_HELD_DIRECTORIES = 32", "_HELD_DIRECTORIES = 32_000"
+    ),
+    Mutation(
+        "a link that O_CREAT may not touch is not followed",
+        WALK,
+        "if not flags & os.O_CREAT or not walk.follow_where_link(name):",
+        "if True:",
     ),
     Mutation(
         "mounts are crossed", WALK, "if self._mount and mount_id(fd) != self._mount:", "if False:"

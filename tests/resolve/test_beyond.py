@@ -222,6 +222,8 @@ def test_protected_symlinks_are_obeyed(
             assert read(root, "sticky/by-root") == "text"
             assert answer(lambda: read(root, "sticky/by-1000")) == expected
             assert read(root, "sticky/by-1000-d/f") == "text"
+            # O_CREAT makes the kernel refuse such a link before it is known to be one.
+            assert answer(lambda: append(root, "sticky/by-1000")) == (EACCES if setting else None)
             os.chown(sticky, 1000, 1000)
             assert read(root, "sticky/by-1000") == "text"
     finally:
@@ -293,6 +295,11 @@ def read(root: Root, path: str) -> str:
     """What the file says."""
     with open(path, opener=root.opener) as file:
         return file.read()
+
+
+def append(root: Root, path: str) -> None:
+    """Open as for appending, and write nothing."""
+    os.close(root.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT))
 
 
 def refusal(act: Callable[[], object]) -> int:
