@@ -232,8 +232,9 @@ def _race_to_write(
             _count(scene, operation, directory, outcome, lambda: operation.act(directory, scene))
             operation.restore(scene.inside)
             if not outcome.plain.leaked:
-                _write_plainly(operation, theirs)
+                # Right before, or what appears new has been attacked before pathlib sees it.
                 operation.restore(other.inside)
+                _write_plainly(operation, theirs)
         if not outcome.plain.leaked:
             outcome.plain.count(snapshot(other) != untouched)
         outcome.seconds = time.monotonic() - begin

@@ -25,6 +25,8 @@ SUMMARY: Final = "start a container, and see where plain pathlib goes wrong in i
 
 _WIDTH: Final = 78
 
+_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+
 _PLAINLY_COLUMNS: Final = 27
 _ROOTED_COLUMNS: Final = 22
 
@@ -68,9 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, session: Session) -> None:
     """Show it."""
-    with _ended_by_signals():
+    with _ended_by_signals(), _masked(signal.SIG_BLOCK):
         try:
-            with Container(tuple(_WHY)) as container:
+            with Container(tuple(_WHY)) as container, _masked(signal.SIG_UNBLOCK):
                 _print(container, _read(container), session.out)
         except OSError as error:
             session.complain("demo", error)
@@ -89,6 +91,19 @@ def _ended_by_signals() -> Iterator[None]:
     finally:
         for number, handler in replaced.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _masked(how: signal.Sigmasks) -> Iterator[None]:
+    """Block the signals that ask to end, or let them in again.
+
+    What a container has made must never be without a `with` block that takes it away.
+    """
+    before = signal.pthread_sigmask(how, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _read(container: Container) -> list[_Reading]:
