@@ -224,6 +224,9 @@ def test_protected_symlinks_are_obeyed(
             assert read(root, "sticky/by-1000-d/f") == "text"
             # O_CREAT makes the kernel refuse such a link before it is known to be one.
             assert answer(lambda: append(root, "sticky/by-1000")) == (EACCES if setting else None)
+            # Nor is it the end of a path whose last name is not followed.
+            RootedPath(root, "sticky/by-1000-d/new").symlink_to("f")
+            RootedPath(root, "sticky/by-1000-d/new").unlink()
             os.chown(sticky, 1000, 1000)
             assert read(root, "sticky/by-1000") == "text"
     finally:

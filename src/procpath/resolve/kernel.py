@@ -167,7 +167,9 @@ class KernelResolver(Resolver):
         if name in (b"", b".", b".."):
             return self.walker.open_parent(path)
         try:
-            dirfd = self.open(directory + slash or b".", _DIRECTORY)
+            # The dot, or a link there would stand at the end of the path, where
+            # fs.protected_symlinks is asked; here a name follows (proc_sys_fs(5)).
+            dirfd = self.open(directory + slash + b".", _DIRECTORY)
         except UnverifiedProcError:
             raise
         except OSError as error:
