@@ -636,20 +636,29 @@ class RootedPath(LexicalPath, from_segments=True):
 
     def hardlink_to(self, target: Segment) -> None:
         """Make this path another name of the file ``target``; of a link, if it is one."""
-
-        def link(source: int, old: bytes, dirfd: int, new: bytes) -> None:
-            if new == b".":
-                # linkat(2) has looked the old one up before it says so.
-                _close(os.open(old, os.O_PATH | os.O_NOFOLLOW, dir_fd=source))
-                raise os_error(EEXIST)
-            os.link(old, new, src_dir_fd=source, dst_dir_fd=dirfd, follow_symlinks=False)
-
         old = self._same_root(target)
         raw = _as_written(target, old)
         if raw.endswith((b"/", b"/.", b"/..")) or raw in (b"", b".", b".."):
             self._link_what_leads_to(raw, str(target))
-        else:
-            old._in_parents(self, self._raw, link)
+            return
+        try:
+            source, name, _ = self._root.resolver.open_parent(raw)
+            try:
+                self._link_to_entry(source, name)
+            finally:
+                _close(source)
+        except UnverifiedProcError:
+            raise
+        except OSError as error:
+            raise _about_two(error, str(old), str(self)) from None
+
+    def _link_to_entry(self, source: int, old: bytes) -> None:
+        def link(dirfd: int, name: bytes) -> None:
+            os.link(old, name, src_dir_fd=source, dst_dir_fd=dirfd, follow_symlinks=False)
+
+        # linkat(2) looks for the old name before it walks to the directory of the new one.
+        os.stat(old, dir_fd=source, follow_symlinks=False)
+        self._in_parent(link, EEXIST)
 
     def _link_what_leads_to(self, raw: bytes, target: str) -> None:
         """Link to what a path with a slash or dot at its end leads to: a directory, so it fails."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self, TypeAlias, cast
 
+from procpath.errors import tells_of_path
 from procpath.root import Root
 
 LISTING = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC
@@ -66,18 +67,15 @@ class Directory:
     Its descriptor may be closed in between; then it is opened again when it is needed.
     """
 
-    __slots__ = ("above", "descent", "fd", "name", "path")
+    __slots__ = ("above", "depth", "descent", "fd", "name")
 
-    def __init__(
-        self, descent: Descent, above: Directory | None, name: str, path: str, fd: int
-    ) -> None:
+    def __init__(self, descent: Descent, above: Directory | None, name: str, fd: int) -> None:
         self.descent = descent
         self.above = above or self
         """the directory that it is in; the start counts as in itself"""
+        self.depth: int = above.depth + 1 if above else 0
         self.name = name
         """its name there"""
-        self.path = path
-        """its in-root path with a slash at the end; the empty one is where relative paths begin"""
         self.fd = fd
 
 
@@ -96,7 +94,9 @@ class Descent:
         """of the directory that was listed last, unless that is kept"""
         self._kept: dict[Directory, None] = {}
         """what is open between the start and there, the longest open first"""
-        self.start = Directory(self, None, "", start, root.open(start or ".", LISTING))
+        self._interval = 1
+        """levels from one directory to the next of those that stay open for long"""
+        self.start = Directory(self, None, "", root.open(start or ".", LISTING))
 
     def __enter__(self) -> Self:
         return self
@@ -130,9 +130,25 @@ class Descent:
         """The names of what is in the directory ``name`` in ``above``."""
         return os.listdir(self._open_last(above, name))
 
-    def keep(self, above: Directory, name: str, path: str) -> Directory:
+    def mode_in(self, directory: Directory | None, name: str) -> int | None:
+        """The ``st_mode`` of ``name``, which is not followed, in the directory listed last: 0
+        where there is none, None where only the resolver can tell.
+
+        ``directory`` is given if that was kept.
+        """
+        dirfd = self._last if directory is None else directory.fd
+        if dirfd == _CLOSED or not self._by_name or "\0" in name:
+            return None
+        try:
+            return os.stat(name, dir_fd=dirfd, follow_symlinks=False).st_mode
+        except OSError as error:
+            if tells_of_path(error):
+                return 0
+            raise
+
+    def keep(self, above: Directory, name: str) -> Directory:
         """The directory that :meth:`scan` has listed last, to go on in it."""
-        directory = Directory(self, above, name, path, self._last)
+        directory = Directory(self, above, name, self._last)
         self._last = _CLOSED
         self._hold(directory)
         return directory
@@ -144,10 +160,22 @@ class Descent:
             directory.fd = _CLOSED
 
     def _hold(self, directory: Directory) -> None:
-        kept = self._kept
-        kept[directory] = None
-        if len(kept) > _MOST_KEPT:
-            self.release(next(iter(kept)))
+        self._kept[directory] = None
+        if len(self._kept) > _MOST_KEPT:
+            self.release(self._least_needed())
+
+    def _least_needed(self) -> Directory:
+        """Of what is kept, the longest open; but in a deep tree something stays at intervals.
+
+        On the way back up, what was closed is opened again from there instead of from the start.
+        """
+        for number, directory in enumerate(self._kept):
+            if directory.depth % self._interval:
+                return directory
+            if number > _MOST_KEPT // 2:
+                break
+        self._interval *= 2
+        return self._least_needed()
 
     def _open_last(self, above: Directory, name: str) -> int:
         self._close_last()
@@ -176,11 +204,18 @@ class Descent:
         if name in _NOT_ENTRIES or "/" in name:
             # No list has it, but the caller of walk() may put it there. The way up must not be
             # the kernel's: it ends at the start, not at the root of the host.
-            path = above.path + name
-            return self._resolve(self.start.fd, path[len(self.start.path) :] or ".")
+            return self._resolve(self.start.fd, "/".join([*self._way(above), name]) or ".")
         if self._by_name:
             return os.open(name, _REAL_LISTING, dir_fd=above.fd)
         return self._resolve(above.fd, name)
+
+    def _way(self, directory: Directory) -> list[str]:
+        """The names from the start to a directory."""
+        names = []
+        while directory is not self.start:
+            names.append(directory.name)
+            directory = directory.above
+        return names[::-1]
 
     def _resolve(self, dirfd: int, path: str) -> int:
         if "\0" in path:

@@ -9,6 +9,7 @@ part, and they yield in-root paths as text. Rests on :mod:`procpath.tree.descent
 from __future__ import annotations
 
 import os
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -78,9 +79,11 @@ class _Selector(ABC):
         """:meth:`select` where ``path`` is the real directory ``name`` in one that is held."""
         return self.select(path)
 
-    def select_listed(self, path: str, entries: Entries, directory: Directory | None) -> Batches:
-        """:meth:`select` where ``entries`` is what is in ``path``, and their types may be asked
-        until the next directory is listed.
+    def select_listed(
+        self, path: str, entries: Entries, descent: Descent, directory: Directory | None
+    ) -> Batches:
+        """:meth:`select` where ``entries`` is what is in ``path``, the directory that was listed
+        last.
 
         ``directory`` is given if there are directories in it.
         """
@@ -105,7 +108,7 @@ class _Pattern:
             return self._tree(rest)
         if part in _SPECIAL or (self._literal_by_lookup and not is_magic(part)):
             named = _Up if part == ".." else _Named
-            return named(self._root, part + "/" if rest else part, self.selector(rest))
+            return named(self._root, part, self.selector(rest), is_last=not rest)
         matching = name_filter(part, self._cased)
         if not rest:
             return _Names(self._root, matching)
@@ -136,7 +139,9 @@ class _Exists(_Selector):
     def select_in(self, above: Directory, name: str, path: str) -> Batches:
         return self._found(path)
 
-    def select_listed(self, path: str, entries: Entries, directory: Directory | None) -> Batches:
+    def select_listed(
+        self, path: str, entries: Entries, descent: Descent, directory: Directory | None
+    ) -> Batches:
         return self._found(path)
 
     def _found(self, path: str) -> Batches:
@@ -144,15 +149,28 @@ class _Exists(_Selector):
 
 
 class _Named(_Selector):
-    """A name without wildcards, or ``..``: looked up, not listed."""
+    """A name without wildcards: looked up, not listed."""
 
-    def __init__(self, root: Root, name: str, rest: _Selector) -> None:
+    def __init__(self, root: Root, name: str, rest: _Selector, *, is_last: bool) -> None:
         super().__init__(root)
         self._name = name
         self._rest = rest
+        self._is_last = is_last
 
     def select(self, path: str) -> Batches:
-        return self._rest.select(path + self._name)
+        return self._rest.select(path + self._name if self._is_last else f"{path}{self._name}/")
+
+    def select_listed(
+        self, path: str, entries: Entries, descent: Descent, directory: Directory | None
+    ) -> Batches:
+        mode = descent.mode_in(directory, self._name)
+        if mode is None or stat.S_ISLNK(mode):
+            return self.select(path)
+        if self._is_last:
+            return ([path + self._name],) if mode else ()
+        if directory is None or not stat.S_ISDIR(mode):
+            return ()
+        return self._rest.select_in(directory, self._name, f"{path}{self._name}/")
 
 
 class _Up(_Named):
@@ -161,13 +179,13 @@ class _Up(_Named):
     def select_in(self, above: Directory, name: str, path: str) -> Batches:
         return self._select_seen(path)
 
-    def select_listed(self, path: str, entries: Entries, directory: Directory | None) -> Batches:
-        return self._select_seen(path)
+    def select_listed(
+        self, path: str, entries: Entries, descent: Descent, directory: Directory | None
+    ) -> Batches:
+        return self.select(path) if directory is descent.start else self._select_seen(path)
 
     def _select_seen(self, path: str) -> Batches:
-        if isinstance(self._rest, _Exists):
-            return ([_without_slash(path + self._name)],)
-        return self._rest.select(path + self._name)
+        return ([f"{path}.."],) if isinstance(self._rest, _Exists) else self.select(path)
 
 
 class _Names(_Selector):
@@ -197,7 +215,9 @@ class _Names(_Selector):
             return ()
         return ([path + name for name in self._matching(names)],)
 
-    def select_listed(self, path: str, entries: Entries, directory: Directory | None) -> Batches:
+    def select_listed(
+        self, path: str, entries: Entries, descent: Descent, directory: Directory | None
+    ) -> Batches:
         names = [entry.name for entry in entries]
         return ([path + name for name in self._matching(names)],)
 
@@ -219,7 +239,7 @@ class _Listing(_Selector):
                 _require_unlisted(error)
                 yield from self.select_unlisted(path)
                 return
-            yield from self.select_listed(path, entries, descent.start)
+            yield from self.select_listed(path, entries, descent, descent.start)
 
     def select_in(self, above: Directory, name: str, path: str) -> Batches:
         descent = above.descent
@@ -227,10 +247,10 @@ class _Listing(_Selector):
             entries = descent.scan(above, name)
         except OSError as error:
             _require_unlisted(error)
-            yield from self.select_unlisted(path)
+            yield from self.select_listed(path, [], descent, None)
             return
-        directory = descent.keep(above, name, path)
-        yield from self.select_listed(path, entries, directory)
+        directory = descent.keep(above, name)
+        yield from self.select_listed(path, entries, descent, directory)
         descent.release(directory)
 
     def select_unlisted(self, path: str) -> Batches:
@@ -246,7 +266,9 @@ class _Directories(_Listing):
         self._matching = matching
         self._rest = rest
 
-    def select_listed(self, path: str, entries: Entries, directory: Directory | None) -> Batches:
+    def select_listed(
+        self, path: str, entries: Entries, descent: Descent, directory: Directory | None
+    ) -> Batches:
         rest = self._rest
         is_link = links_and_directories(entries)
         for name in self._matching(list(is_link)):
@@ -265,18 +287,16 @@ class _RealTree(_Listing):
         super().__init__(root)
         self._rest = rest
 
-    def select_listed(self, path: str, entries: Entries, directory: Directory | None) -> Batches:
+    def select_listed(
+        self, path: str, entries: Entries, descent: Descent, directory: Directory | None
+    ) -> Batches:
         rest = self._rest.select_listed
-        if directory is None:
-            yield from rest(path, entries, None)
-            return
-        descent = directory.descent
-        todo = [(directory, real_directories(entries))]
-        yield from rest(path, entries, directory)
+        todo = [(directory, path, real_directories(entries))] if directory is not None else []
+        yield from rest(path, entries, descent, directory)
         while todo:
-            above, names = todo.pop()
+            above, prefix, names = todo.pop()
             for name in names:
-                path = f"{above.path}{name}/"
+                path = f"{prefix}{name}/"
                 try:
                     entries = descent.scan(above, name)
                 except OSError as error:
@@ -284,9 +304,9 @@ class _RealTree(_Listing):
                     entries = []
                 kept = None
                 if below := real_directories(entries):
-                    kept = descent.keep(above, name, path)
-                    todo.append((kept, below))
-                yield from rest(path, entries, kept)
+                    kept = descent.keep(above, name)
+                    todo.append((kept, path, below))
+                yield from rest(path, entries, descent, kept)
             descent.release(above)
 
     def select_unlisted(self, path: str) -> Batches:
@@ -296,27 +316,32 @@ class _RealTree(_Listing):
 class _WholeTree(_Listing):
     """``**`` at the end of a pattern, not through links: the start and all that is in it."""
 
-    def select_listed(self, path: str, entries: Entries, directory: Directory | None) -> Batches:
+    def select_listed(
+        self, path: str, entries: Entries, descent: Descent, directory: Directory | None
+    ) -> Batches:
         # As pathlib writes it: what stands for the root keeps its slashes, also where it has two.
         yield [_without_slash(path) if path.strip("/") else path or "."]
-        levels = [(directory, real_directories(entries))] if directory is not None else []
-        yield [path + entry.name for entry in entries]
+        prefix = path
+        levels = [(directory, len(prefix), real_directories(entries))] if directory else []
+        yield [prefix + entry.name for entry in entries]
         while levels:
-            above, names = levels[-1]
+            above, length, names = levels[-1]
+            # Kept once and not on each level: of a deep tree, paths are long.
+            prefix = prefix[:length]
             if not names:
-                above.descent.release(above)
+                descent.release(above)
                 levels.pop()
                 continue
             name = names.pop()
-            path = f"{above.path}{name}/"
             try:
-                entries = above.descent.scan(above, name)
+                entries = descent.scan(above, name)
             except OSError as error:
                 _require_unlisted(error)
                 continue
+            prefix = f"{prefix}{name}/"
             if below := real_directories(entries):
-                levels.append((above.descent.keep(above, name, path), below))
-            yield [path + entry.name for entry in entries]
+                levels.append((descent.keep(above, name), len(prefix), below))
+            yield [prefix + entry.name for entry in entries]
 
     def select_unlisted(self, path: str) -> Batches:
         return _Exists(self._root).select(path)

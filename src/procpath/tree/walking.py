@@ -56,18 +56,18 @@ class _Walk(ABC, Generic[Place]):
 
     @abstractmethod
     def start(self, prefix: str) -> Place:
-        """Where the walk starts."""
+        """Where the walk starts: ``prefix`` is its path with a slash at the end."""
 
     @abstractmethod
     def list_start(self, prefix: str) -> Contents:
         """What is there."""
 
     @abstractmethod
-    def list(self, above: Place, name: str) -> Contents:
-        """What is in the directory ``name`` in ``above``."""
+    def list(self, above: Place, name: str, prefix: str) -> Contents:
+        """What is in the directory ``name`` in ``above``, whose path is ``prefix``."""
 
     @abstractmethod
-    def enter(self, above: Place, name: str, prefix: str) -> Place:
+    def enter(self, above: Place, name: str) -> Place:
         """The directory that was listed last."""
 
     @abstractmethod
@@ -77,37 +77,39 @@ class _Walk(ABC, Generic[Place]):
     def walk(self, top: str, top_down: bool, on_error: OnError) -> Iterator[Listed]:
         prefix = below(top, "")
         try:
-            listed = (top, *self.list_start(prefix))
+            contents = self.list_start(prefix)
         except OSError as error:
             _report(error, top, on_error)
             return
         if top_down:
             # Here and below, the caller may change the list before going on.
-            yield listed
-        # Where, and what was listed there, and the names still to do, the next one last.
-        levels = [(self.start(prefix), prefix, listed, listed[1][::-1])]
+            yield top, *contents
+        # Where, how long its path is, what was listed there, and the names still to do, the
+        # next one last. Of a deep tree paths are long, so they are not kept on each level.
+        levels = [(self.start(prefix), len(prefix), contents, contents[0][::-1])]
         while levels:
-            above, prefix, listed, names = levels[-1]
+            above, length, contents, names = levels[-1]
+            prefix = prefix[:length]
             if not names:
                 levels.pop()
                 self.leave(above)
                 if not top_down:
-                    yield listed
+                    yield prefix[:-1] if levels else top, *contents
                 continue
             name = names.pop()
             path = prefix + name
             try:
-                listed = (path, *self.list(above, name))
+                contents = self.list(above, name, prefix)
             except OSError as error:
                 _report(error, path, on_error)
                 continue
             if top_down:
-                yield listed
-            if names := listed[1][::-1]:
+                yield path, *contents
+            if names := contents[0][::-1]:
                 prefix = path + "/"
-                levels.append((self.enter(above, name, prefix), prefix, listed, names))
+                levels.append((self.enter(above, name), len(prefix), contents, names))
             elif not top_down:
-                yield listed
+                yield path, *contents
 
 
 class _Real(_Walk[Directory]):
@@ -122,24 +124,24 @@ class _Real(_Walk[Directory]):
     def list_start(self, prefix: str) -> Contents:
         return real_directories_and_others(self._descent.scan_start())
 
-    def list(self, above: Directory, name: str) -> Contents:
+    def list(self, above: Directory, name: str, prefix: str) -> Contents:
         return real_directories_and_others(self._descent.scan(above, name))
 
-    def enter(self, above: Directory, name: str, prefix: str) -> Directory:
-        return self._descent.keep(above, name, prefix)
+    def enter(self, above: Directory, name: str) -> Directory:
+        return self._descent.keep(above, name)
 
     def leave(self, place: Directory) -> None:
         self._descent.release(place)
 
 
-class _Following(_Walk[str]):
+class _Following(_Walk[None]):
     """Looks up each directory from the root, by its path; links to directories count as such."""
 
     def __init__(self, root: Root) -> None:
         self._root = root
 
-    def start(self, prefix: str) -> str:
-        return prefix
+    def start(self, prefix: str) -> None:
+        pass
 
     def list_start(self, prefix: str) -> Contents:
         dirnames: list[str] = []
@@ -154,13 +156,13 @@ class _Following(_Walk[str]):
                 filenames.append(name)
         return dirnames, filenames
 
-    def list(self, above: str, name: str) -> Contents:
-        return self.list_start(f"{above}{name}/")
+    def list(self, above: None, name: str, prefix: str) -> Contents:
+        return self.list_start(f"{prefix}{name}/")
 
-    def enter(self, above: str, name: str, prefix: str) -> str:
-        return prefix
+    def enter(self, above: None, name: str) -> None:
+        pass
 
-    def leave(self, place: str) -> None:
+    def leave(self, place: None) -> None:
         pass
 
 
