@@ -12,7 +12,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Any, NamedTuple, TypeAlias
 
 from differential.laboratory import Bench, acting_as
@@ -138,6 +138,15 @@ _THEIRS: dict[str, Callable[..., Any]] = {
 }
 
 
+class _Path(PosixPath):
+    """With what mkdir(exist_ok=True) asks as Python 3.14 answers it."""
+
+    __slots__ = ()
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+        return os.path.isdir(self)
+
+
 def plain(result: Any) -> Any:
     """A result without what is of one side only."""
     if isinstance(result, RootedPath | Path):
@@ -217,4 +226,4 @@ def _all_theirs(
     bench: Bench, directory: str, operations: Sequence[Operation], caller: Caller
 ) -> list[Any]:
     with bench.chrooted(directory), acting_as(caller):
-        return [perform(Path("/"), _THEIRS, operation) for operation in operations]
+        return [perform(_Path("/"), _THEIRS, operation) for operation in operations]
