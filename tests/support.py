@@ -7,6 +7,7 @@ through a pipe; a child never outlives the call. Rests on fork(2) and pickle.
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import pickle
@@ -15,7 +16,9 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from procpath import linux
@@ -137,6 +140,27 @@ def chrooted(
         return func(*args, **kwargs)
 
     return run_in_child(inside)
+
+
+@contextmanager
+def fs_sysctls(**wanted: int) -> Iterator[None]:
+    """``fs.NAME`` of the machine as wanted, until the block ends.
+
+    They belong to the machine and not to a namespace, so test runs take turns.
+    """
+    files = {name: Path("/proc/sys/fs", name) for name in wanted}
+    with open("/tmp/procpath-sysctls.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = {name: file.read_text() for name, file in files.items()}
+        try:
+            for name, value in wanted.items():
+                if int(before[name]) != value:
+                    files[name].write_text(f"{value}\n")
+            yield
+        finally:
+            for name, text in before.items():
+                if int(text) != wanted[name]:
+                    files[name].write_text(text)
 
 
 def child_pids() -> set[int]:

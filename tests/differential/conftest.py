@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 
@@ -12,6 +11,7 @@ from hypothesis import settings
 from differential.comparison import Comparison, Tally
 from differential.laboratory import Laboratory
 from procpath.testing.model import Rules
+from support import fs_sysctls
 
 _TALLIES = pytest.StashKey[dict[str, Tally]]()
 _TIMEOUT_SECONDS = 600
@@ -27,35 +27,12 @@ def laboratory() -> Iterator[Laboratory]:
 
 @pytest.fixture(scope="module", params=[(0, 0, 0), (1, 2, 2)], ids=["unprotected", "protected"])
 def rules(request: pytest.FixtureRequest) -> Iterator[Rules]:
-    """The machine's ``fs.protected_*``, each way for the length of a module.
-
-    They belong to the machine and not to a namespace, so test runs take turns.
-    """
+    """The machine's ``fs.protected_*``, each way for the length of a module."""
     wanted = dict(zip(_SYSCTLS, request.param, strict=True))
-    with open("/tmp/procpath-sysctls.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        before = {name: _sysctl(name) for name in wanted}
-        try:
-            for name, value in wanted.items():
-                _set_sysctl(name, value)
-            yield Rules(**wanted)
-        finally:
-            for name, value in before.items():
-                _set_sysctl(name, value)
-
-
-def _sysctl(name: str) -> int:
-    with open(f"/proc/sys/fs/{name}") as file:
-        return int(file.read())
-
-
-def _set_sysctl(name: str, value: int) -> None:
-    if value == _sysctl(name):
-        return
-    if not os.access(f"/proc/sys/fs/{name}", os.W_OK):
-        pytest.skip(f"fs.{name} cannot be set here")
-    with open(f"/proc/sys/fs/{name}", "w") as file:
-        file.write(str(value))
+    if not all(os.access(f"/proc/sys/fs/{name}", os.W_OK) for name in wanted):
+        pytest.skip("the fs.protected_* cannot be set here")
+    with fs_sysctls(**wanted):
+        yield Rules(**wanted)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from procpath import EscapeError, MagicLinkError, Root, RootedPath, SpecialFileError, linux
 from procpath.resolve.walk import Observation
-from support import open_descriptors, private_mounts, run_in_child
+from support import fs_sysctls, open_descriptors, private_mounts, run_in_child
 
 Resolver = Literal["walk", "openat2"]
 RESOLVERS: tuple[Resolver, ...] = ("walk", "openat2")
@@ -213,10 +213,7 @@ def test_protected_symlinks_are_obeyed(
         os.lchown(sticky / name, owner, owner)
         (sticky / f"{name}-d").symlink_to("/d")
         os.lchown(sticky / f"{name}-d", owner, owner)
-    sysctl = pathlib.Path("/proc/sys/fs/protected_symlinks")
-    was = sysctl.read_text()
-    sysctl.write_text(f"{setting}\n")
-    try:
+    with fs_sysctls(protected_symlinks=setting):
         with Root.at(tmp_path, resolver=resolver) as root:
             expected: object = EACCES if setting else "text"
             assert read(root, "sticky/by-root") == "text"
@@ -229,8 +226,6 @@ def test_protected_symlinks_are_obeyed(
             RootedPath(root, "sticky/by-1000-d/new").unlink()
             os.chown(sticky, 1000, 1000)
             assert read(root, "sticky/by-1000") == "text"
-    finally:
-        sysctl.write_text(was)
 
 
 @resolvers

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from procpath import VerifiedProc
+from support import fs_sysctls
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -28,18 +27,6 @@ def umask() -> Iterator[None]:
 
 @pytest.fixture
 def protected() -> Iterator[None]:
-    """The machine's ``fs.protected_symlinks`` and ``fs.protected_regular`` in force.
-
-    They belong to the machine and not to a namespace, so test runs take turns.
-    """
-    wanted = {"protected_symlinks": "1", "protected_regular": "2"}
-    with open("/tmp/procpath-sysctls.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        before = {name: Path("/proc/sys/fs", name).read_text() for name in wanted}
-        try:
-            for name, value in wanted.items():
-                Path("/proc/sys/fs", name).write_text(value)
-            yield
-        finally:
-            for name, value in before.items():
-                Path("/proc/sys/fs", name).write_text(value)
+    """The machine's ``fs.protected_symlinks`` and ``fs.protected_regular`` in force."""
+    with fs_sysctls(protected_symlinks=1, protected_regular=2):
+        yield
