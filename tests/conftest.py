@@ -18,7 +18,7 @@ from support import open_descriptors, remove_tree
 # --hypothesis-profile names before pytest loads other files. `long` is for nights.
 settings.register_profile("ci", deadline=None, print_blob=True)
 settings.register_profile("brief", settings.get_profile("ci"), max_examples=20)
-settings.register_profile("long", settings.get_profile("ci"), max_examples=2000)
+settings.register_profile("long", settings.get_profile("ci"), max_examples=1000)
 settings.load_profile("ci")
 
 

@@ -1,0 +1,130 @@
+"""What is timed: an operation on a RootedPath beside the same by plain pathlib on the same tree.
+
+pathlib does one lookup that may lead anywhere; a RootedPath has to stay inside. The limits are
+ratios of ours to pathlib's, which a machine's speed does not change. Rests on nothing but
+:class:`procpath.RootedPath` and a directory to make the tree in.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from procpath import RootedPath
+
+AnyPath: TypeAlias = "RootedPath | Path"
+
+_CURRENT = sys.version_info >= (3, 14)
+"""pathlib itself has become faster"""
+
+_FILE = "a/b/c/d/file"
+_THROUGH_LINK = "a/to-b/c/d/file"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One operation: what it does with either kind of path, and how slow ours may be."""
+
+    name: str
+    path: str
+    """below the tree's top"""
+    limit: float
+    """ratio of ours to pathlib's"""
+    calls: int
+    """how many make a round, of some milliseconds"""
+    act: Callable[[Any], object]
+    plain: Callable[[Path], object] | None = None
+    """for pathlib, where that is something else"""
+
+
+@dataclass
+class Timing:
+    """The best round of either side so far, in seconds a call."""
+
+    ours: float = float("inf")
+    plain: float = float("inf")
+
+    @property
+    def ratio(self) -> float:
+        return self.ours / self.plain
+
+
+def make_tree(top: Path) -> None:
+    """8,000 files in 800 directories, a directory of 1,000 files, and a file four levels down."""
+    (top / _FILE).parent.mkdir(parents=True)
+    (top / _FILE).write_text("a line of a file\n" * 15)
+    (top / "a/to-b").symlink_to("b")
+    (top / "flat").mkdir()
+    for number in range(1000):
+        (top / f"flat/{number}").touch()
+    for number in range(800):
+        directory = top / f"tree/d{number % 40}/e{number // 40}"
+        directory.mkdir(parents=True)
+        for name in range(10):
+            (directory / f"f{name}.{'py' if name % 2 else 'txt'}").touch()
+
+
+def _consume(items: Iterable[object]) -> None:
+    deque(items, maxlen=0)
+
+
+def _open_and_close(path: AnyPath) -> None:
+    path.open().close()
+
+
+def _walk(path: Path) -> Iterator[object]:
+    """Path.walk() came with Python 3.12."""
+    return path.walk() if sys.version_info >= (3, 12) else os.walk(path)
+
+
+_RESOLVE = 1.2 if _CURRENT else 0.9 if sys.version_info >= (3, 13) else 0.6
+_STAT = 2.8 if _CURRENT else 2.4
+
+CASES = (
+    Case("stat", _FILE, _STAT, 2000, lambda p: p.stat()),
+    Case("exists", _FILE, _STAT, 2000, lambda p: p.exists()),
+    Case("is_file", _FILE, _STAT, 2000, lambda p: p.is_file()),
+    Case("open", _FILE, 1.25, 1000, _open_and_close),
+    Case("read_bytes", _FILE, 1.15 if _CURRENT else 0.9, 1000, lambda p: p.read_bytes()),
+    Case("read_text", _FILE, 1.0 if _CURRENT else 0.8, 1000, lambda p: p.read_text()),
+    Case("write_text", "written", 1.2, 500, lambda p: p.write_text("text")),
+    Case("resolve", _FILE, _RESOLVE, 500, lambda p: p.resolve()),
+    Case("resolve a link", _THROUGH_LINK, _RESOLVE, 500, lambda p: p.resolve()),
+    Case("/", "tree", 1.3, 5000, lambda p: p / "name"),
+    Case("iterdir", "flat", 0.9, 10, lambda p: _consume(p.iterdir())),
+    Case(
+        "types of entries",
+        "flat",
+        0.25,
+        5,
+        lambda p: [entry.info.is_dir() for entry in p.iterdir()],
+        lambda p: [entry.is_dir() for entry in p.iterdir()],
+    ),
+    Case("walk", "tree", 1.15, 2, lambda p: _consume(p.walk()), lambda p: _consume(_walk(p))),
+    Case("rglob all", "tree", 0.5, 1, lambda p: _consume(p.rglob("*"))),
+    Case("rglob some", "tree", 0.5, 1, lambda p: _consume(p.rglob("*.py"))),
+    Case("glob levels", "tree", 0.7, 2, lambda p: _consume(p.glob("*/e1*/*.py"))),
+)
+
+
+def rounds(case: Case, ours: RootedPath, plain: Path) -> Iterator[Timing]:
+    """The timing, again and again, better with each round; the two sides take turns."""
+    timing = Timing()
+    theirs = case.plain or case.act
+    while True:
+        timing.plain = min(timing.plain, _seconds(theirs, plain / case.path, case.calls))
+        timing.ours = min(timing.ours, _seconds(case.act, ours / case.path, case.calls))
+        yield timing
+
+
+def _seconds(act: Callable[[Any], object], path: AnyPath, calls: int) -> float:
+    begin = time.perf_counter()
+    for _ in range(calls):
+        act(path)
+    return (time.perf_counter() - begin) / calls
