@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import pathlib
@@ -238,6 +239,8 @@ def test_few_descriptors_are_held_however_wide_and_deep_the_tree(
     tmp_path: pathlib.Path, resolver: Resolver, name: str
 ) -> None:
     def held(top: pathlib.Path) -> list[int]:
+        # What other tests have left behind must not be closed in between.
+        gc.collect()
         deep(top, 80, ("a", "b"))
         for number in range(100):
             (top / f"wide{number}/b/leaf").mkdir(parents=True)

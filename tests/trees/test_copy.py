@@ -18,7 +18,7 @@ import pytest
 
 from procpath import EscapeError, Root, RootedPath, SpecialFileError, linux
 from procpath.tree import copying
-from support import private_mounts
+from support import fill_descriptors, private_mounts
 from trees.portrait import holes, portrait
 from trees.scenery import (
     CAP_NET_RAW,
@@ -747,7 +747,7 @@ def test_out_of_descriptors_it_fails_and_leaves_nothing(tmp_path: Path) -> None:
     populate(tmp_path / "tree")
 
     def inside(memory: Path) -> list[int | None]:
-        used = len(os.listdir("/proc/self/fd"))
+        used = fill_descriptors()
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         source, target = RootedPath(tmp_path) / "tree", RootedPath(memory) / "target"
         ends: list[int | None] = []
@@ -949,7 +949,7 @@ def test_ten_thousand_levels_are_copied_with_forty_descriptors(tmp_path: Path) -
     def inside(memory: Path) -> int:
         (memory / "deep").mkdir()
         dig(memory / "deep", DEEP)
-        used = len(os.listdir("/proc/self/fd"))
+        used = fill_descriptors()
         resource.setrlimit(resource.RLIMIT_NOFILE, (used + 40, used + 40))
         root = RootedPath(memory)
         started = time.monotonic()
