@@ -200,12 +200,18 @@ def open_descriptors() -> dict[int, str]:
     return found
 
 
-def fill_descriptors() -> int:
-    """Leave no free number among the open descriptors, so that a limit means what it says.
+@contextmanager
+def no_free_number_below() -> Iterator[int]:
+    """Fill the gaps among the open descriptors, so that a limit means what it says.
 
-    Returns how many are open then. For a child, which ends with them.
+    Gives how many are open then.
     """
     highest = max(open_descriptors())
-    while (fd := os.dup(0)) <= highest:
-        pass
-    return fd + 1
+    fillers = [os.dup(0)]
+    try:
+        while fillers[-1] <= highest:
+            fillers.append(os.dup(0))
+        yield fillers[-1] + 1
+    finally:
+        for fd in fillers:
+            os.close(fd)

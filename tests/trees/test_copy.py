@@ -18,7 +18,7 @@ import pytest
 
 from procpath import EscapeError, Root, RootedPath, SpecialFileError, linux
 from procpath.tree import copying
-from support import fill_descriptors, private_mounts
+from support import no_free_number_below, private_mounts
 from trees.portrait import holes, portrait
 from trees.scenery import (
     CAP_NET_RAW,
@@ -747,23 +747,21 @@ def test_out_of_descriptors_it_fails_and_leaves_nothing(tmp_path: Path) -> None:
     populate(tmp_path / "tree")
 
     def inside(memory: Path) -> list[int | None]:
-        used = fill_descriptors()
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         source, target = RootedPath(tmp_path) / "tree", RootedPath(memory) / "target"
         ends: list[int | None] = []
-        for free in range(2, 40):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (used + free, hard))
-            try:
-                source.copy(target, follow_symlinks=False, preserve_metadata=True)
-            except OSError as error:
-                ends.append(error.errno)
-                left = os.listdir(memory)
-            else:
-                ends.append(None)
-                left = []
-                target.rmtree()
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            assert left == []
+        with no_free_number_below() as used:
+            for free in range(2, 40):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (used + free, hard))
+                try:
+                    source.copy(target, follow_symlinks=False, preserve_metadata=True)
+                except OSError as error:
+                    ends.append(error.errno)
+                else:
+                    ends.append(None)
+                    target.rmtree()
+                resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+                assert os.listdir(memory) == []
         return ends
 
     (tmp_path / "memory").mkdir()
@@ -949,13 +947,13 @@ def test_ten_thousand_levels_are_copied_with_forty_descriptors(tmp_path: Path) -
     def inside(memory: Path) -> int:
         (memory / "deep").mkdir()
         dig(memory / "deep", DEEP)
-        used = fill_descriptors()
-        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 40, used + 40))
-        root = RootedPath(memory)
-        started = time.monotonic()
-        (root / "deep").copy(root / "copy", preserve_metadata=True)
-        assert time.monotonic() - started < 60
-        return depth(memory / "copy")
+        with no_free_number_below() as used:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (used + 40, used + 40))
+            root = RootedPath(memory)
+            started = time.monotonic()
+            (root / "deep").copy(root / "copy", preserve_metadata=True)
+            assert time.monotonic() - started < 60
+            return depth(memory / "copy")
 
     assert on_tmpfs(tmp_path, inside) == DEEP
 
