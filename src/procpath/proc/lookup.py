@@ -333,9 +333,12 @@ class Lookup:
         found = checks.mount_id(fd) if self._mount is not None else None
         if found is not None and self._mount is not None:
             checks.is_on_mount(found, self._mount, where)
-        elif stat.S_ISDIR(st.st_mode):
+            return
+        if stat.S_ISDIR(st.st_mode):
             checks.is_no_mount_point(fd, where)
-        else:
+        # A mount that was detached meanwhile is a mount point no more. Of processes the list
+        # leaves out those that hidepid hides, and threads (proc(5)).
+        if not name.isdecimal():
             checks.is_listed(dirfd, name, st, where)
 
     def _refusal(self, number: int, dirfd: int, name: str, where: str) -> OSError:
