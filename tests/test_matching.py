@@ -431,3 +431,12 @@ def test_a_filter_keeps_the_names_that_the_expression_matches(
 ) -> None:
     matches = compile_name(part, case_sensitive)
     assert name_filter(part, case_sensitive)(names) == [name for name in names if matches(name)]
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\0"])
+@pytest.mark.parametrize("pattern", ["{}", "*/{}", "{}/*", "**/{}", "*{}"])
+def test_what_no_file_can_be_called_matches_nothing(
+    tree: str, resolver: Resolver, name: str, pattern: str
+) -> None:
+    with Root.at(tree, resolver=resolver) as root:
+        assert list(RootedPath(root).glob(pattern.format(name))) == []

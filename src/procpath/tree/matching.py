@@ -106,7 +106,7 @@ class _Pattern:
         part, rest = parts[0], parts[1:]
         if part == "**":
             return self._tree(rest)
-        if part in _SPECIAL or (self._literal_by_lookup and not is_magic(part)):
+        if part in _SPECIAL or (self._literal_by_lookup and _is_name(part)):
             named = _Up if part == ".." else _Named
             return named(self._root, part, self.selector(rest), is_last=not rest)
         matching = name_filter(part, self._cased)
@@ -128,6 +128,14 @@ class _Pattern:
         matches = compile_path("/".join(["**", *rest[:special]]), self._cased)
         then = self.selector(rest[special:]) if rest[special:] else None
         return _FollowedTree(self._root, matches, then)
+
+
+def _is_name(part: str) -> bool:
+    """Whether a part has no wildcards, and is what a file could be called."""
+    try:
+        return not is_magic(part) and b"\0" not in os.fsencode(part)
+    except UnicodeEncodeError:
+        return False
 
 
 class _Exists(_Selector):
