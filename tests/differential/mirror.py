@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PosixPath
 from typing import Any, NamedTuple, TypeAlias
@@ -83,11 +84,43 @@ def _resolve_by_kernel(path: Path) -> str:
         os.close(fd)
 
 
+def _realpath(path: str) -> str:
+    """os.path.realpath() as from Python 3.13 on; before, it resolved nothing after a loop."""
+    here = "/"
+    todo: list[str | tuple[str]] = _reversed_names(path)
+    ends: dict[str, str] = {}
+    while todo:
+        name = todo.pop()
+        if isinstance(name, tuple):
+            ends[name[0]] = here
+            continue
+        place = os.path.join(here, name)
+        if name == "..":
+            here = os.path.dirname(here)
+        elif not os.path.islink(place):
+            here = place
+        elif place in ends:
+            here = ends[place]
+        else:
+            text = os.readlink(place)
+            # Until its end is known it leads no further: to meet it again is a loop.
+            ends[place] = place
+            todo += [(place,), *_reversed_names(text)]
+            here = "/" if text.startswith("/") else here
+    return here
+
+
+def _reversed_names(path: str) -> list[str | tuple[str]]:
+    return [name for name in reversed(path.split("/")) if name not in ("", ".")]
+
+
 def _resolve(path: Path) -> str:
     try:
         return _resolve_by_kernel(path)
     except OSError:
-        return os.path.realpath(path)
+        if sys.version_info >= (3, 13):
+            return os.path.realpath(path)
+        return _realpath(os.path.join("/", path))
 
 
 def _walked(steps: Iterable[tuple[AnyPath | str, list[str], list[str]]]) -> list[tuple[str, ...]]:

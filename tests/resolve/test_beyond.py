@@ -313,3 +313,39 @@ def answer(act: Callable[[], object]) -> object:
         return act()
     except OSError as error:
         return error.errno
+
+
+@resolvers
+def test_by_name_links_are_followed_past_forty(tmp_path: pathlib.Path, resolver: Resolver) -> None:
+    """What resolve() names without opening it, it names as os.path.realpath() does."""
+    links = {
+        # Two to the sixth times through the last one.
+        **{f"x{n}": f"x{n + 1}/x{n + 1}" for n in range(6)},
+        **{f"k{n}": f"k{n + 1}" for n in range(60)},
+        "x6": ".",
+        "k60": "d/f",
+        "l": "m/..",
+        "m": "l/",
+        "n": "m/d",
+    }
+    (tmp_path / "d").mkdir()
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+    paths = [*links, "x0/k0", "k0/f"]
+    with Root.at(tmp_path, resolver=resolver) as root:
+        for path in paths:
+            expected = os.path.realpath(tmp_path / path).removeprefix(str(tmp_path)) or "/"
+            assert str(RootedPath(root, path).resolve()) == expected, path
+
+
+@resolvers
+def test_by_name_links_are_not_followed_for_ever(
+    tmp_path: pathlib.Path, resolver: Resolver
+) -> None:
+    for number in range(1001):
+        (tmp_path / f"k{number}").symlink_to(f"k{number + 1}")
+    with Root.at(tmp_path, resolver=resolver) as root:
+        assert str(RootedPath(root, "k1").resolve()) == "/k1001"
+        with pytest.raises(OSError, match=r"k0") as caught:
+            RootedPath(root, "k0").resolve()
+        assert (caught.value.errno, caught.value.filename) == (ELOOP, "/k0")
