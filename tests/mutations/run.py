@@ -56,8 +56,8 @@ MUTATIONS = [
     Mutation(
         "the kernel follows links on the way",
         WALK,
-        "DIRECTORY = os.O_PATH | os.ODIRECTORY | os.O_NOFOLLOW",
-        "DIRECTORY = os.O_PATH | os.ODIRECTORY",
+        "DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW",
+        "DIRECTORY = os.O_PATH | os.O_DIRECTORY",
     ),
     Mutation(
         "the kernel follows a link at the end", WALK, "once = flags | os.O_NOFOLLOW", "once = flags"
