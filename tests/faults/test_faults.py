@@ -243,7 +243,7 @@ def require_whole(directory: pathlib.Path, name: str) -> None:
         assert os.readlink(directory / "new/to-g") == "g"
 
 
-FILTERED = ["openat2", "statx", "fsopen", "open_tree"]
+FILTERED = ["openat2", "statx", "fsopen", "open_tree", "pidfd_open"]
 
 
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.EPERM], ids=["ENOSYS", "EPERM"])
@@ -254,10 +254,14 @@ def test_where_a_filter_forbids_a_call_the_answers_stay_the_same(
     def answers() -> dict[str, Any]:
         with Root.at(place) as root:
             path = RootedPath(root)
-            return {
+            found = {
                 name: operation(path)
                 for name, operation in {**READING, **ASKING, **LENIENT}.items()
             }
+        with Root.of_process(os.getppid()) as root:
+            found["of_process"] = RootedPath(root, str(place), "to-d/g").exists()
+            found["of_process, inside"] = RootedPath(root, str(place), "d/g").read_text()
+        return found
 
     def filtered() -> tuple[dict[str, Any], str, bool]:
         forbid(dict.fromkeys(calls, code))

@@ -25,6 +25,7 @@ _RETURN: Final = 0x06  # BPF_RET | BPF_K
 _NUMBERS: Final = {
     "open_tree": 428,
     "fsopen": 430,
+    "pidfd_open": 434,
     "openat2": 437,
     **{
         "x86_64": {"renameat": 264, "renameat2": 316, "statx": 332},
