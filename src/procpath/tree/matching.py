@@ -106,7 +106,9 @@ class _Pattern:
         part, rest = parts[0], parts[1:]
         if part == "**":
             return self._tree(rest)
-        if part in _SPECIAL or (self._literal_by_lookup and _is_name(part)):
+        if part in _SPECIAL or (self._literal_by_lookup and not is_magic(part)):
+            if not _can_be_a_name(part):
+                return _Nothing(self._root)
             named = _Up if part == ".." else _Named
             return named(self._root, part, self.selector(rest), is_last=not rest)
         matching = name_filter(part, self._cased)
@@ -130,12 +132,18 @@ class _Pattern:
         return _FollowedTree(self._root, matches, then)
 
 
-def _is_name(part: str) -> bool:
-    """Whether a part has no wildcards, and is what a file could be called."""
+def _can_be_a_name(part: str) -> bool:
     try:
-        return not is_magic(part) and b"\0" not in os.fsencode(part)
+        return b"\0" not in os.fsencode(part)
     except UnicodeEncodeError:
         return False
+
+
+class _Nothing(_Selector):
+    """A name that no file can have."""
+
+    def select(self, path: str) -> Batches:
+        return ()
 
 
 class _Exists(_Selector):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import EACCES, EBUSY, ELOOP, ENOENT, ENOTDIR, EXDEV
+from errno import EACCES, EBUSY, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EXDEV
 from types import TracebackType
 from typing import Self
 
@@ -20,7 +20,7 @@ from procpath.tree.places import LOOK, Blame, Place, both
 from procpath.tree.removing import mount_of_entry, remove_same
 from procpath.tree.staging import Staged
 
-_LEADS_NOWHERE = frozenset((EACCES, ELOOP, ENOENT, ENOTDIR))
+_LEADS_NOWHERE = frozenset((EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR))
 
 
 def move(source: Place, target: Place, on_progress: OnProgress | None = None) -> None:
