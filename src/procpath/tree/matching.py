@@ -107,7 +107,7 @@ class _Pattern:
         if part == "**":
             return self._tree(rest)
         if part in _SPECIAL or (self._literal_by_lookup and not is_magic(part)):
-            if not _can_be_a_name(part):
+            if not _can_be_a_name(part) and not any(map(is_magic, rest)):
                 return _Nothing(self._root)
             named = _Up if part == ".." else _Named
             return named(self._root, part, self.selector(rest), is_last=not rest)
