@@ -44,6 +44,10 @@ class Mirror(RuleBasedStateMachine):
         self.comparison.tally.trees += 1
 
     def do(self, name: str, path: str, *arguments: Any, **keywords: Any) -> None:
+        paths = [path, *(argument for argument in arguments if isinstance(argument, InRoot))]
+        if any(self.comparison.may_count_twice(self.tree, text, self.caller) for text in paths):
+            # An accident on one side alone would make two trees of the twins.
+            return
         operation = Operation(name, path, arguments, tuple(keywords.items()))
         self.tree = self.comparison.of_change(self.directory, operation, self.caller, self.resolver)
 
