@@ -336,10 +336,11 @@ class Lookup:
             return
         if stat.S_ISDIR(st.st_mode):
             checks.is_no_mount_point(fd, where)
-        # A mount that was detached meanwhile is a mount point no more. Of processes the list
-        # leaves out those that hidepid hides, and threads (proc(5)).
-        if not name.isdecimal():
-            checks.is_listed(dirfd, name, st, where)
+            if name.isdecimal():
+                # Of processes the list leaves out those that hidepid hides, and threads (proc(5)).
+                return
+        # Directories too: a mount that was detached meanwhile is a mount point no more.
+        checks.is_listed(dirfd, name, st, where)
 
     def _refusal(self, number: int, dirfd: int, name: str, where: str) -> OSError:
         if number == errno.EXDEV:
