@@ -1,0 +1,53 @@
+"""Sessions for work on procpath: ``nox`` runs the quick tests and the linters.
+
+    nox -s quick            the tests of an edit, in under two minutes
+    nox -s full             every test in its long form, on every Python that is here
+    nox -s lint             ruff, mypy and pyright
+    nox -s races            the attackers alone; ``-- -k PATTERN`` chooses among them
+
+What follows ``--`` is passed on to pytest.
+"""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.sessions = ["lint", "quick"]
+nox.options.error_on_missing_interpreters = False
+nox.options.reuse_existing_virtualenvs = True
+
+PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
+
+
+@nox.session
+def quick(session: nox.Session) -> None:
+    """Run the tests that need seconds, side by side."""
+    _install(session)
+    session.run("pytest", "-n", "auto", "-m", "not slow", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def full(session: nox.Session) -> None:
+    """Run every test in its long form; those that measure time run alone."""
+    _install(session)
+    long_form = {"PYTEST_ADDOPTS": "--hypothesis-profile=ci"}
+    session.run("pytest", "-n", "auto", "-m", "not alone", *session.posargs, env=long_form)
+    session.run("pytest", "-m", "alone", *session.posargs, env=long_form)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and types, as CI does."""
+    _install(session)
+    session.run(".ci/lint", external=True)
+
+
+@nox.session
+def races(session: nox.Session) -> None:
+    """Race attackers against every public operation."""
+    _install(session)
+    session.run("pytest", "tests/attackers", *session.posargs)
+
+
+def _install(session: nox.Session) -> None:
+    session.install("-e", ".[test]")
