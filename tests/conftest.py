@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from containers import RuncContainer, missing_requirements
+from helpers.containers import RuncContainer, missing_requirements
+from helpers.support import open_descriptors, remove_tree
 from procpath import RootedPath, VerifiedProc
-from support import open_descriptors, remove_tree
 
 # Here and not beside the tests that use them, because Hypothesis looks for the profile that
 # --hypothesis-profile names before pytest loads other files. `long` is for nights.

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import pytest
 
-from containers import RuncContainer
+from helpers.containers import RuncContainer
 from procpath import RootedPath
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"

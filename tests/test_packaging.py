@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from hatchling import build
 
-from containers import RuncContainer
-from support import run_in_child
+from helpers.containers import RuncContainer
+from helpers.support import run_in_child
 
 PROJECT = Path(__file__).parent.parent
 SOURCES = PROJECT / "src/procpath"

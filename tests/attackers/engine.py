@@ -34,8 +34,8 @@ from attackers.operations import Reading
 from attackers.races import Attacker, Shape, attacking
 from attackers.scene import Scene, build, identities, reveals, snapshot
 from attackers.writings import Writing
+from helpers.support import open_descriptors, private_mounts
 from procpath import Root, RootedPath, VerifiedProc, linux
-from support import open_descriptors, private_mounts
 
 T = TypeVar("T")
 

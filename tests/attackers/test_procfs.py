@@ -17,9 +17,9 @@ import pytest
 
 from attackers.engine import LIMIT, SECONDS
 from attackers.races import Round, attacking
-from proc import attacks, seccomp
+from helpers import attacks, seccomp
+from helpers.support import open_descriptors, private_mounts
 from procpath import UnverifiedProcError, VerifiedProc, linux
-from support import open_descriptors, private_mounts
 
 _UMOUNT_NOFOLLOW = 8  # include/linux/fs.h
 

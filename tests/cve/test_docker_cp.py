@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cve.stage import SECRET, Resolver, Stage, bind, swap_for_link
+from helpers.support import chrooted, private_mounts
 from procpath import RootedPath
-from support import chrooted, private_mounts
 
 
 def test_cve_2018_15664_by_host_paths(stage: Stage) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cve.stage import SECRET, Resolver, Stage, bind, swap_for_link
-from support import private_mounts
+from helpers.support import private_mounts
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from cve.stage import SECRET, Resolver, Stage, bind, swap_for_link
+from helpers.support import private_mounts
 from procpath import RootedPath
-from support import private_mounts
 
 # NVIDIA Container Toolkit
 

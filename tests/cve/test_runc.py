@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cve.stage import SECRET, Resolver, Stage, bind, swap_for_link
+from helpers.support import private_mounts
 from procpath import MagicLinkError, RootedPath, UnverifiedProcError, VerifiedProc, linux
-from support import private_mounts
 
 LABEL = "label"
 

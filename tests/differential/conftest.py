@@ -10,8 +10,8 @@ from hypothesis import settings
 
 from differential.comparison import Comparison, Tally
 from differential.laboratory import Laboratory
+from helpers.support import fs_sysctls
 from procpath.testing.model import Rules
-from support import fs_sysctls
 
 _TALLIES = pytest.StashKey[dict[str, Tally]]()
 _TIMEOUT_SECONDS = 600

@@ -24,12 +24,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, Self, TypeAlias
 
+from helpers.support import make_mounts_private
 from procpath import Root, linux
 from procpath.proc import VerifiedProc
 from procpath.testing import Tree
 from procpath.testing.model import Caller
 from procpath.testing.tree import Directory
-from support import make_mounts_private
 
 CHROOT = "chroot"
 """the witness that is right by definition"""

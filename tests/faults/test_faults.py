@@ -14,9 +14,9 @@ from typing import Any, Literal
 import pytest
 
 from faults.layer import Faults, faults
-from proc.seccomp import forbid
+from helpers.seccomp import forbid
+from helpers.support import open_descriptors, run_in_child
 from procpath import Root, RootedPath, VerifiedProc
-from support import open_descriptors, run_in_child
 
 ERRNOS = [
     *(errno.EINTR, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EACCES),

@@ -22,9 +22,9 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, Literal, NamedTuple
 from unittest import mock
 
+from helpers.support import chrooted
 from procpath import Root, RootedPath
 from procpath.path import BoundPath
-from support import chrooted
 
 Resolver = Literal["openat2", "walk"]
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from programs import Program, attempt, by_pathlib, grow, through_a_root
+from helpers.programs import Program, attempt, by_pathlib, grow, through_a_root
 
 PROGRAMS: list[tuple[Program, int]] = []
 

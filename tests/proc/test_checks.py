@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from proc.seccomp import forbid
+from helpers.seccomp import forbid
+from helpers.support import private_mounts, run_in_child
 from procpath import linux
 from procpath.errors import UnverifiedProcError
 from procpath.proc import checks
-from support import private_mounts, run_in_child
 
 
 @contextmanager

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from proc.attacks import ask_number, ask_status
-from proc.processes import first_of_a_pid_namespace
-from proc.seccomp import NO_MOUNT_IDS, NO_OPENAT2, forbid
+from helpers.attacks import ask_number, ask_status
+from helpers.processes import first_of_a_pid_namespace
+from helpers.seccomp import NO_MOUNT_IDS, NO_OPENAT2, forbid
+from helpers.support import private_mounts, run_in_child
 from procpath import linux
 from procpath.errors import ProcessGoneError, UnverifiedProcError
 from procpath.proc import Check, VerifiedProc
-from support import private_mounts, run_in_child
 
 LOOKUPS = {"openat2": {}, "mount numbers": NO_OPENAT2, "listings": NO_MOUNT_IDS}
 SOURCES = ("fsopen", "open_tree", "mounted")

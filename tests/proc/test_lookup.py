@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 
-from proc.attacks import LIE, bind, fifo, lying_directory, lying_link, mount_over_link, own
-from proc.processes import end_after, first_of_a_pid_namespace, living
-from proc.seccomp import NO_MOUNT_IDS, NO_OPENAT2, forbid
+from helpers.attacks import LIE, bind, fifo, lying_directory, lying_link, mount_over_link, own
+from helpers.processes import end_after, first_of_a_pid_namespace, living
+from helpers.seccomp import NO_MOUNT_IDS, NO_OPENAT2, forbid
+from helpers.support import private_mounts, run_in_child
 from procpath import linux
 from procpath.errors import MagicLinkError, UnverifiedProcError
 from procpath.proc import VerifiedProc, checks
 from procpath.proc.lookup import DIRECTORY_FLAGS, LINK_FLAGS, Held, Lookup
-from support import private_mounts, run_in_child
 
 LOOK = os.O_PATH | os.O_NOFOLLOW
 UMOUNT_NOFOLLOW = 8  # umount2(2)

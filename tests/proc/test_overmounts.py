@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from proc.attacks import (
+from helpers.attacks import (
     ATTACKS,
     WHOLE_PROC,
     ask_fd,
@@ -25,11 +25,11 @@ from proc.attacks import (
     mount_over_link,
     mount_tmpfs,
 )
-from proc.seccomp import NO_MOUNT_IDS, NO_OPENAT2, forbid
+from helpers.seccomp import NO_MOUNT_IDS, NO_OPENAT2, forbid
+from helpers.support import private_mounts
 from procpath import linux
 from procpath.errors import UnverifiedProcError
 from procpath.proc import VerifiedProc
-from support import private_mounts
 
 LOOKUPS = {"openat2": {}, "mount numbers": NO_OPENAT2, "listings": NO_MOUNT_IDS}
 

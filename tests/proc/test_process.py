@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from proc.processes import become_user, living
-from proc.seccomp import NO_MOUNT_IDS, NO_OPENAT2, forbid
+from helpers.processes import become_user, living
+from helpers.seccomp import NO_MOUNT_IDS, NO_OPENAT2, forbid
+from helpers.support import private_mounts, run_in_child
 from procpath import linux
 from procpath.errors import MagicLinkError, UnverifiedProcError
 from procpath.proc import IdMapping, ProcessDir, VerifiedProc
-from support import private_mounts, run_in_child
 
 LOOKUPS = {"openat2": {}, "mount numbers": NO_OPENAT2, "listings": NO_MOUNT_IDS}
 SOURCES = ("fsopen", "open_tree", "mounted")

@@ -12,9 +12,9 @@ from typing import Literal
 
 import pytest
 
+from helpers.support import fs_sysctls, open_descriptors, private_mounts, run_in_child
 from procpath import EscapeError, MagicLinkError, Root, RootedPath, SpecialFileError, linux
 from procpath.resolve.walk import Observation
-from support import fs_sysctls, open_descriptors, private_mounts, run_in_child
 
 Resolver = Literal["walk", "openat2"]
 RESOLVERS: tuple[Resolver, ...] = ("walk", "openat2")

@@ -11,8 +11,8 @@ from typing import Literal
 
 import pytest
 
+from helpers.support import chrooted, open_descriptors
 from procpath import Root
-from support import chrooted, open_descriptors
 
 DEPTH = 45
 """more directories than the walker holds open"""

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from helpers.support import fs_sysctls
 from procpath import VerifiedProc
-from support import fs_sysctls
 
 
 @pytest.fixture(autouse=True, scope="session")

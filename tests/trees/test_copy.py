@@ -16,11 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from procpath import EscapeError, Root, RootedPath, SpecialFileError, linux
-from procpath.tree import copying
-from support import no_free_number_below, private_mounts
-from trees.portrait import holes, portrait
-from trees.scenery import (
+from helpers.portrait import holes, portrait
+from helpers.scenery import (
     CAP_NET_RAW,
     NOBODY,
     acl,
@@ -36,6 +33,9 @@ from trees.scenery import (
     reachable,
     write,
 )
+from helpers.support import no_free_number_below, private_mounts
+from procpath import EscapeError, Root, RootedPath, SpecialFileError, linux
+from procpath.tree import copying
 
 pytestmark = pytest.mark.usefixtures("no_leak")
 

@@ -13,12 +13,12 @@ from typing import Final, TypeVar
 
 import pytest
 
-from proc import seccomp
+from helpers import seccomp
+from helpers.portrait import holes, portrait
+from helpers.scenery import mount_tmpfs, on_tmpfs, place, populate, write
+from helpers.support import private_mounts, run_in_child
 from procpath import RootedPath, linux
 from procpath.tree import copying
-from support import private_mounts, run_in_child
-from trees.portrait import holes, portrait
-from trees.scenery import mount_tmpfs, on_tmpfs, place, populate, write
 
 T = TypeVar("T")
 

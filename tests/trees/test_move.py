@@ -11,11 +11,8 @@ from typing import TypeVar
 
 import pytest
 
-from procpath import RootedPath, linux
-from procpath.tree import copying, moving
-from support import private_mounts
-from trees.portrait import portrait
-from trees.scenery import (
+from helpers.portrait import portrait
+from helpers.scenery import (
     as_nobody,
     depth,
     dig,
@@ -27,6 +24,9 @@ from trees.scenery import (
     reachable,
     write,
 )
+from helpers.support import private_mounts
+from procpath import RootedPath, linux
+from procpath.tree import copying, moving
 
 T = TypeVar("T")
 

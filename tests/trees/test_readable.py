@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 import pathlib_abc
 import pytest
 
+from helpers.scenery import on_tmpfs, write
 from procpath import Root, RootedPath, SpecialFileError
-from trees.scenery import on_tmpfs, write
 
 pytestmark = pytest.mark.usefixtures("no_leak")
 

@@ -16,10 +16,8 @@ from typing import Any
 
 import pytest
 
-from procpath import ClosedRootError, Root, RootedPath, linux
-from support import no_free_number_below, private_mounts
-from trees.portrait import portrait
-from trees.scenery import (
+from helpers.portrait import portrait
+from helpers.scenery import (
     NOBODY,
     as_nobody,
     dig,
@@ -29,6 +27,8 @@ from trees.scenery import (
     reachable,
     write,
 )
+from helpers.support import no_free_number_below, private_mounts
+from procpath import ClosedRootError, Root, RootedPath, linux
 
 pytestmark = pytest.mark.usefixtures("no_leak")
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from helpers.tree_table import CASES, Case, Changes, build, changes, look
 from procpath import Root, RootedPath
-from trees.table import CASES, Case, Changes, build, changes, look
 
 BY_NAME = {case.name: case for case in CASES}
 COPIES = [case.name for case in CASES if "copy" in case.method]

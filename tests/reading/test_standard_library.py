@@ -21,8 +21,8 @@ import zipfile
 import pathlib_abc
 import pytest
 
+from helpers.support import open_descriptors
 from procpath import ProcessGoneError, Root, RootedPath
-from support import open_descriptors
 
 
 @pytest.fixture

@@ -23,10 +23,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from containers import RuncContainer
-from proc.processes import end_after
+from helpers.containers import RuncContainer
+from helpers.processes import end_after
+from helpers.support import chrooted, run_in_child
 from procpath import Root, RootedPath, linux
-from support import chrooted, run_in_child
 
 PASSWD = """\
 root:x:0:0:root:/root:/bin/sh

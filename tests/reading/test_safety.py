@@ -31,7 +31,8 @@ import procpath
 from attackers.engine import in_a_new_place
 from attackers.operations import READINGS
 from attackers.scene import build
-from proc.processes import become_user, living
+from helpers.processes import become_user, living
+from helpers.support import open_descriptors, run_in_child
 from procpath import (
     ClosedRootError,
     PinnedPath,
@@ -40,7 +41,6 @@ from procpath import (
     RootedPath,
     VerifiedProc,
 )
-from support import open_descriptors, run_in_child
 
 Resolver = Literal["walk", "openat2"]
 

@@ -22,11 +22,11 @@ from typing import Any
 
 import pytest
 
-from pathlib_answers import GLOBS
+from helpers.pathlib_answers import GLOBS
+from helpers.programs import ENCODINGS, Program, attempt, by_pathlib, grow, shown, through_a_root
+from helpers.support import chrooted, private_mounts, run_in_child
 from procpath import Root, RootedPath
 from procpath.errors import UnsupportedOperation
-from programs import ENCODINGS, Program, attempt, by_pathlib, grow, shown, through_a_root
-from support import chrooted, private_mounts, run_in_child
 
 PROGRAMS: list[tuple[Program, int]] = []
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from helpers.support import open_descriptors, private_mounts, run_in_child
 from procpath import RootedPath, VerifiedProc, linux
 from procpath.tree import copying
 from procpath.tree.places import HostPlace, Place, RootedPlace
-from support import open_descriptors, private_mounts, run_in_child
 
 T = TypeVar("T")
 

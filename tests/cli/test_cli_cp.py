@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from commandline import here, procpath, shown
-from containers import OS_RELEASE, RuncContainer
-from proc.seccomp import NO_OPENAT2, forbid
+from helpers.commandline import here, procpath, shown
+from helpers.containers import OS_RELEASE, RuncContainer
+from helpers.seccomp import NO_OPENAT2, forbid
+from helpers.support import private_mounts, run_in_child
 from procpath import linux
 from procpath.commands import cp
 from procpath.tree.copying import Tally
-from support import private_mounts, run_in_child
 
 HOSTILE = os.fsdecode(b"\x1b]0;pwned\x07\n\xe2\x80\xae'\\\xff.txt")
 OBEYED = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")

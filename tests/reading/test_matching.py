@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import globbing
+from helpers import globbing
+from helpers.support import open_descriptors, private_mounts, run_in_child
 from procpath import ClosedRootError, Root, RootedPath, linux
 from procpath.patterns import compile_name, name_filter
-from support import open_descriptors, private_mounts, run_in_child
 
 Resolver = Literal["walk", "openat2"]
 T = TypeVar("T")

@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from procpath import linux
-from procpath.errors import ProcessGoneError
-from support import (
+from helpers.support import (
     ChildFailedError,
     child_pids,
     chrooted,
@@ -22,6 +20,8 @@ from support import (
     remove_tree,
     run_in_child,
 )
+from procpath import linux
+from procpath.errors import ProcessGoneError
 
 PR_SET_DUMPABLE = 4  # prctl(2)
 
@@ -130,7 +130,7 @@ def test_a_tree_is_removed_however_deep(tmp_path: Path) -> None:
 def test_a_skipped_test_fails_the_run_where_skips_are_forbidden(
     tmp_path: Path, forbidden: str, code: int
 ) -> None:
-    tests = Path(__file__).parent
+    tests = Path(__file__).parents[1]
     skipping = tmp_path / "test_skipping.py"
     skipping.write_text("import pytest\ndef test_it(): pytest.skip('not here')\n")
     done = subprocess.run(

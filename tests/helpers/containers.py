@@ -24,8 +24,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from helpers.support import run_in_child
 from procpath import linux
-from support import run_in_child
 
 ALICE: Final = 1000
 """a user id that the container's ``/etc/passwd`` gives a name of its own"""

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import pytest
 
-from commandline import Ran, as_nobody, here, procpath
-from proc.seccomp import NO_OPENAT2, forbid
+from helpers.commandline import Ran, as_nobody, here, procpath
+from helpers.seccomp import NO_OPENAT2, forbid
+from helpers.support import run_in_child
 from procpath import Root, RootedPath, VerifiedProc, linux
 from procpath.commands.container import SECRET, Container
-from support import run_in_child
 
 PATHS = [
     "/etc/os-release",

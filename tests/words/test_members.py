@@ -11,7 +11,7 @@ import pytest
 
 from procpath import RootedPath, UnsupportedOperation
 
-README = pathlib.Path(__file__).parent.parent / "README.md"
+README = pathlib.Path(__file__).parents[2] / "README.md"
 
 
 def table() -> dict[str, str]:

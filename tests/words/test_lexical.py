@@ -19,11 +19,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pathlib_answers import ANSWERS
+from helpers.pathlib_answers import ANSWERS
+from helpers.support import private_mounts
 from procpath import Root, RootedPath, linux
 from procpath.lexical import LexicalPath
 from procpath.path import BoundPath
-from support import private_mounts
 
 SLASH = RootedPath.bind("/")
 

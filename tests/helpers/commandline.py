@@ -17,8 +17,8 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from typing import NamedTuple, NoReturn, ParamSpec, TypeVar
 
+from helpers.support import run_in_child
 from procpath.cli import main
-from support import run_in_child
 
 P = ParamSpec("P")
 T = TypeVar("T")

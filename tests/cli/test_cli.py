@@ -24,14 +24,14 @@ from pathlib import Path
 
 import pytest
 
-from commandline import Ran, as_nobody, here, printed, procpath, shown
-from containers import RuncContainer
-from proc.seccomp import NO_OPENAT2, forbid
+from helpers.commandline import Ran, as_nobody, here, printed, procpath, shown
+from helpers.containers import RuncContainer
+from helpers.seccomp import NO_OPENAT2, forbid
+from helpers.support import private_mounts, run_in_child
 from procpath import VerifiedProc, linux
 from procpath.commands.output import Output, printable, quoted
 from procpath.commands.roots import describe, pretty_name
 from procpath.commands.session import Session, parse_address
-from support import private_mounts, run_in_child
 
 COMMANDS = ["resolve", "cat", "ls", "stat", "tree", "find", "roots", "check", "demo"]
 

@@ -18,7 +18,7 @@ from typing import Literal
 
 import pytest
 
-from containers import HOST_SECRET, OS_RELEASE, RuncContainer
+from helpers.containers import HOST_SECRET, OS_RELEASE, RuncContainer
 from procpath import ProcessGoneError, Root, RootedPath
 
 # Files of the container by names that lead through its links.

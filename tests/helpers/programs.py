@@ -17,8 +17,8 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
+from helpers.support import chrooted, run_in_child
 from procpath import Root, RootedPath
-from support import chrooted, run_in_child
 
 Program: TypeAlias = "Callable[[type[Any]], None]"
 
