@@ -123,3 +123,13 @@ def os_error(number: int, path: str | bytes | None = None) -> OSError:
     if path is None:
         return OSError(number, os.strerror(number))
     return OSError(number, os.strerror(number), os.fsdecode(path))
+
+
+def about(error: OSError, path: str | bytes) -> OSError:
+    """Return ``error`` with ``path`` as its filename, the path that the caller knows.
+
+    An error of a procfs check keeps the name of the entry that failed.
+    """
+    if not isinstance(error, UnverifiedProcError):
+        error.filename = os.fsdecode(path)
+    return error

@@ -1,11 +1,11 @@
-"""The Linux system calls that the :mod:`os` module lacks, named as the kernel names them.
+"""Linux system calls, named as the kernel names them, and the owner of a descriptor.
 
-Everything here is thin: one function a call, arguments in the kernel's order,
-descriptors always close-on-exec, results as plain values, failures as the ``OSError``
+Each function is one call: arguments in the kernel's order, descriptors close-on-exec and
+owned (:class:`Descriptor`), other results as plain values, failures as the ``OSError``
 subclass of their ``errno`` with the path in ``filename``. ctypes releases the GIL around
-each call, so a hanging file system hangs one thread and not the interpreter. Only this
-file uses ctypes. It rests on libc's ``syscall()`` and a few libc symbols; numbers and
-layouts are those of 64-bit Linux on x86-64 and aarch64.
+each call, so a hanging file system hangs one thread and not the interpreter. This is the
+only module that uses ctypes. Numbers and layouts are those of 64-bit Linux on x86-64 and
+aarch64.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ if sys.platform != "linux":
     )
 
 import ctypes
+import fcntl
 import os
 import platform
 import struct
-from errno import EINTR
+from collections.abc import Callable
+from errno import EACCES, EINTR, ENOSYS, EPERM
 from functools import lru_cache
-from typing import Any, NamedTuple, NewType
+from types import TracebackType
+from typing import Any, NamedTuple, NewType, NoReturn
 
 from procpath.errors import os_error
 
@@ -113,6 +116,70 @@ PROC_SUPER_MAGIC = 0x9FA0
 ST_NOSYMFOLLOW = 0x2000  # Linux 5.10, include/linux/statfs.h
 
 
+# Flags of open(2) for what this library opens itself.
+FIND = os.O_PATH | os.O_CLOEXEC
+"""hold what a path leads to; has no effect on it"""
+FIND_NOFOLLOW = FIND | os.O_NOFOLLOW
+"""hold what a name is, a link for itself"""
+FIND_DIRECTORY = FIND | os.O_DIRECTORY
+FIND_DIRECTORY_NOFOLLOW = FIND_NOFOLLOW | os.O_DIRECTORY
+LISTING = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC
+"""read the entries of a directory; O_NONBLOCK in case it is swapped for a FIFO"""
+LISTING_NOFOLLOW = LISTING | os.O_NOFOLLOW
+CREATE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+DENIED = frozenset((ENOSYS, EPERM, EACCES))
+"""Errnos of a system call that the kernel lacks, or that a seccomp filter or a security module
+denies. A call that cannot fail with EPERM or EACCES otherwise is not to be had.
+"""
+
+
+class Descriptor(ctypes.c_int):
+    """A file descriptor and its owner: closed once, by close() or with the last reference.
+
+    The functions of this module have the C library's result wrapped by ctypes, so no signal
+    handler runs between the system call and the owner: an interrupted lookup leaks nothing.
+    To hand it over is to pass the object on. Use the number while a variable holds the object:
+    ``os.fstat(openat(...).value)`` would close it first.
+
+    Close it from the one place that owns it alone. What threads share is let go instead
+    (:class:`procpath.descriptors.Held`): reference counts are atomic, close() is not.
+    """
+
+    __slots__ = ()
+
+    # os.close by a default value: when the interpreter exits, module globals may be gone.
+    def close(self, _close: Callable[[int], None] = os.close) -> None:
+        """Close the descriptor; do nothing if it is closed or was never open."""
+        fd = self.value
+        if fd >= 0:
+            # No call stands between these two lines, so no signal handler runs there.
+            self.value = -1
+            _close(fd)
+
+    __del__ = close
+
+    def detach(self) -> int:
+        """Return the number, which is the caller's to close from now on."""
+        fd = self.value
+        self.value = -1
+        return fd
+
+    def __enter__(self) -> int:
+        return self.value
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a descriptor can be neither copied nor pickled")
+
+
 class _open_how(ctypes.Structure):
     _fields_ = [
         ("flags", ctypes.c_uint64),
@@ -134,6 +201,7 @@ _OPEN_HOW_SIZE = ctypes.sizeof(_open_how)
 # ints, bytes and prepared references over as they are, which saves 0.7 of 4.1 us on
 # every lookup; so whoever calls _openat2 must hand it exactly these.
 _openat2: Any = _libc["syscall"]
+_openat2.restype = Descriptor
 
 OpenHow = NewType("OpenHow", object)
 
@@ -145,20 +213,21 @@ def open_how(flags: int, mode: int, resolve: int) -> OpenHow:
     return OpenHow(ctypes.byref(_open_how(flags, mode, resolve)))
 
 
-def try_openat2(dirfd: int, path: bytes, how: OpenHow) -> int:
-    """openat2(2) in the kernel's own convention: a descriptor, or the negated ``errno``.
+def try_openat2(dirfd: int, path: bytes, how: OpenHow) -> Descriptor:
+    """openat2(2) in the kernel's own convention: failed, ``value`` is the negated ``errno``.
 
     A failing lookup is an everyday answer (``exists()``), and an exception costs more
     than the system call. ``how`` must carry ``O_CLOEXEC``, ``path`` no NUL.
     """
     before = _get_errno()
     while True:
-        fd: int = _openat2(_SYS_openat2, dirfd, path, how, _OPEN_HOW_SIZE)
-        if fd >= 0:
+        fd: Descriptor = _openat2(_SYS_openat2, dirfd, path, how, _OPEN_HOW_SIZE)
+        if fd.value >= 0:
             return fd
         number = _taken_errno(before)
         if number not in _TRY_AGAIN:
-            return -number
+            fd.value = -number
+            return fd
 
 
 def _taken_errno(before: int) -> int:
@@ -172,23 +241,23 @@ def _taken_errno(before: int) -> int:
     return number
 
 
-def openat2(dirfd: int, path: bytes, flags: int, mode: int = 0, resolve: int = 0) -> int:
-    """openat2(2) (Linux 5.6); always close-on-exec."""
+def openat2(dirfd: int, path: bytes, flags: int, mode: int = 0, resolve: int = 0) -> Descriptor:
+    """openat2(2) (Linux 5.6)."""
     fd = try_openat2(dirfd, path, open_how(flags | os.O_CLOEXEC, mode, resolve))
-    if fd < 0:
-        raise os_error(-fd, path)
+    if fd.value < 0:
+        raise os_error(-fd.value, path)
     return fd
 
 
-def _typed(symbol: str, *argtypes: Any) -> Any:
+def _typed(symbol: str, *argtypes: Any, restype: Any = ctypes.c_int) -> Any:
     function = _libc[symbol]
     function.argtypes = argtypes
-    function.restype = ctypes.c_long if symbol == "syscall" else ctypes.c_int
+    function.restype = restype
     return function
 
 
-def _syscall(*argtypes: Any) -> Any:
-    return _typed("syscall", ctypes.c_long, *argtypes)
+def _syscall(*argtypes: Any, restype: Any = ctypes.c_long) -> Any:
+    return _typed("syscall", ctypes.c_long, *argtypes, restype=restype)
 
 
 def _checked(function: Any, *arguments: Any, path: str | bytes | None = None) -> int:
@@ -202,6 +271,18 @@ def _checked(function: Any, *arguments: Any, path: str | bytes | None = None) ->
             raise os_error(number, path)
 
 
+def _opened(function: Any, *arguments: Any, path: str | bytes | None = None) -> Descriptor:
+    """Call a function whose result is a :class:`Descriptor`."""
+    before = _get_errno()
+    while True:
+        fd: Descriptor = function(*arguments)
+        if fd.value >= 0:
+            return fd
+        number = _taken_errno(before)
+        if number not in _TRY_AGAIN:
+            raise os_error(number, path)
+
+
 _int, _uint, _ulong, _str, _ptr = (
     ctypes.c_int,
     ctypes.c_uint,
@@ -210,10 +291,12 @@ _int, _uint, _ulong, _str, _ptr = (
     ctypes.c_void_p,
 )
 _statx = _syscall(_int, _str, _int, _uint, _ptr)
-_fsopen = _syscall(_str, _uint)
+_openat = _typed("openat", _int, _str, _int, _uint, restype=Descriptor)
+_dup = _typed("fcntl", _int, _int, _int, restype=Descriptor)
+_fsopen = _syscall(_str, _uint, restype=Descriptor)
 _fsconfig = _syscall(_int, _uint, _str, _str, _int)
-_fsmount = _syscall(_int, _uint, _uint)
-_open_tree = _syscall(_int, _str, _uint)
+_fsmount = _syscall(_int, _uint, _uint, restype=Descriptor)
+_open_tree = _syscall(_int, _str, _uint, restype=Descriptor)
 _move_mount = _syscall(_int, _str, _int, _str, _uint)
 _renameat2 = _syscall(_int, _str, _int, _str, _uint)
 _fchmodat2 = _syscall(_int, _str, _uint, _uint)
@@ -226,6 +309,19 @@ _umount2 = _typed("umount2", _str, _int)
 _unshare = _typed("unshare", _int)
 _setns = _typed("setns", _int, _int)
 _fstatfs = _typed("fstatfs", _int, _ptr)
+
+
+def openat(dirfd: int, name: str | bytes, flags: int, mode: int = 0o777) -> Descriptor:
+    """openat(2); ``O_NOCTTY`` too, so that no file becomes the controlling terminal."""
+    path = os.fsencode(name)
+    if b"\0" in path:
+        raise ValueError("embedded null byte")
+    return _opened(_openat, dirfd, path, flags | os.O_CLOEXEC | os.O_NOCTTY, mode, path=path)
+
+
+def dup(fd: int) -> Descriptor:
+    """fcntl(2), ``F_DUPFD_CLOEXEC``."""
+    return _opened(_dup, fd, fcntl.F_DUPFD_CLOEXEC, 0)
 
 
 class Statx(NamedTuple):
@@ -266,6 +362,16 @@ def statx(dirfd: int, path: bytes, flags: int = 0, mask: int = STATX_BASIC_STATS
     return Statx(got, nlink, mode, ino, attributes, attributes_mask, major, minor, mnt_id, born)
 
 
+def statx_or_none(fd: int, mask: int) -> Statx | None:
+    """statx(2) of what ``fd`` holds, or None where it is denied or missing (``DENIED``)."""
+    try:
+        return statx(fd, b"", AT_EMPTY_PATH, mask)
+    except OSError as error:
+        if error.errno not in DENIED:
+            raise
+        return None
+
+
 class Statfs(NamedTuple):
     """The file system's type (``*_SUPER_MAGIC``) and its mount flags (``ST_*``)."""
 
@@ -286,9 +392,9 @@ def fstatfs(fd: int) -> Statfs:
     return Statfs(*_STATFS_LAYOUT.unpack_from(buffer))
 
 
-def fsopen(fsname: bytes) -> int:
+def fsopen(fsname: bytes) -> Descriptor:
     """fsopen(2) (Linux 5.2): a descriptor of a file system that is yet to be configured."""
-    return _checked(_fsopen, _SYS_fsopen, fsname, FSOPEN_CLOEXEC, path=fsname)
+    return _opened(_fsopen, _SYS_fsopen, fsname, FSOPEN_CLOEXEC, path=fsname)
 
 
 def fsconfig(fd: int, command: int, key: bytes | None = None, value: bytes | None = None) -> None:
@@ -298,16 +404,16 @@ def fsconfig(fd: int, command: int, key: bytes | None = None, value: bytes | Non
     _checked(_fsconfig, _SYS_fsconfig, fd, command, key, value, 0, path=key)
 
 
-def fsmount(fd: int, attributes: int = 0) -> int:
+def fsmount(fd: int, attributes: int = 0) -> Descriptor:
     """fsmount(2) (Linux 5.2): a detached mount of it, with ``MOUNT_ATTR_*``, as an ``O_PATH``
     descriptor.
     """
-    return _checked(_fsmount, _SYS_fsmount, fd, FSMOUNT_CLOEXEC, attributes)
+    return _opened(_fsmount, _SYS_fsmount, fd, FSMOUNT_CLOEXEC, attributes)
 
 
-def open_tree(dirfd: int, path: bytes, flags: int) -> int:
+def open_tree(dirfd: int, path: bytes, flags: int) -> Descriptor:
     """open_tree(2) (Linux 5.2): a mount, or with ``OPEN_TREE_CLONE`` a detached copy of it."""
-    return _checked(_open_tree, _SYS_open_tree, dirfd, path, flags | os.O_CLOEXEC, path=path)
+    return _opened(_open_tree, _SYS_open_tree, dirfd, path, flags | os.O_CLOEXEC, path=path)
 
 
 def move_mount(mount_fd: int, dirfd: int, path: bytes) -> None:

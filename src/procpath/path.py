@@ -63,7 +63,6 @@ from procpath.info import EntryInfo, PathInfo, mode_of, mode_of_last
 from procpath.lexical import LexicalPath, Segment
 from procpath.pin import PinnedPath
 from procpath.proc import VerifiedProc
-from procpath.resolve.identity import statx_if_allowed
 from procpath.resolve.interface import require_search
 from procpath.resolve.lenient import locate_leniently
 from procpath.resolve.trace import Trace, trace
@@ -232,7 +231,7 @@ class RootedPath(LexicalPath, from_segments=True):
         dev, ino, _ = self._root.identity
         if (status.st_dev, status.st_ino) == (dev, ino):
             return True
-        answer = statx_if_allowed(fd, linux.STATX_BASIC_STATS)
+        answer = linux.statx_or_none(fd, linux.STATX_BASIC_STATS)
         if answer is not None and answer.attributes_mask & linux.STATX_ATTR_MOUNT_ROOT:
             return bool(answer.attributes & linux.STATX_ATTR_MOUNT_ROOT)
         if not stat.S_ISDIR(status.st_mode):

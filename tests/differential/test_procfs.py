@@ -93,7 +93,7 @@ def ask(bench: Bench, paths: list[str]) -> tuple[int, dict[str, list[Answer]]]:
 def open_without_magic(path: str, flags: int) -> int:
     return linux.openat2(
         linux.AT_FDCWD, os.fsencode(path), flags, resolve=linux.RESOLVE_NO_MAGICLINKS
-    )
+    ).detach()
 
 
 def answer(

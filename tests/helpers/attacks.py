@@ -28,13 +28,9 @@ def bind(source: str, target: str) -> None:
 
 def mount_over_link(source: str, target: str) -> None:
     """Mount ``source`` over the link ``target`` itself, which mount(2) would follow."""
-    fd = linux.open_tree(
-        linux.AT_FDCWD, source.encode(), linux.OPEN_TREE_CLONE | linux.AT_SYMLINK_NOFOLLOW
-    )
-    try:
+    flags = linux.OPEN_TREE_CLONE | linux.AT_SYMLINK_NOFOLLOW
+    with linux.open_tree(linux.AT_FDCWD, source.encode(), flags) as fd:
         linux.move_mount(fd, linux.AT_FDCWD, target.encode())
-    finally:
-        os.close(fd)
 
 
 def own(name: str) -> str:

@@ -483,14 +483,11 @@ def _private_instance(path: str) -> int:
     partly masked refuses it to a user namespace (``mount_too_revealing``: EPERM).
     """
     _require_mount_calls()
-    context = linux.fsopen(b"proc")
-    try:
+    with linux.fsopen(b"proc") as context:
         linux.fsconfig(context, linux.FSCONFIG_CMD_CREATE)
         return linux.fsmount(
             context, linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV | linux.MOUNT_ATTR_NOEXEC
-        )
-    finally:
-        os.close(context)
+        ).detach()
 
 
 def _clone(path: str) -> int:
@@ -502,7 +499,7 @@ def _clone(path: str) -> int:
     _require_mount_calls()
     mounted = _mounted(path)
     try:
-        return linux.open_tree(mounted, b"", linux.OPEN_TREE_CLONE | linux.AT_EMPTY_PATH)
+        return linux.open_tree(mounted, b"", linux.OPEN_TREE_CLONE | linux.AT_EMPTY_PATH).detach()
     finally:
         os.close(mounted)
 

@@ -115,7 +115,7 @@ class Lookup:
         the root itself cannot be refused by rights, so a refusal here is a filter's.
         """
         how = linux.open_how(DIRECTORY_FLAGS, 0, _RESOLVE)
-        fd = linux.try_openat2(self.root.fileno(), b".", how)
+        fd = linux.try_openat2(self.root.fileno(), b".", how).detach()
         if fd >= 0:
             os.close(fd)
             return True
@@ -151,7 +151,7 @@ class Lookup:
         flags |= _ALWAYS
         if self._openat2:
             how = linux.open_how(flags, 0, _RESOLVE)
-            fd = linux.try_openat2(dirfd, os.fsencode(name), how)
+            fd = linux.try_openat2(dirfd, os.fsencode(name), how).detach()
             # A seccomp filter may have come later than we did; or hidepid forbids it, or ptrace.
             if -fd in checks.NOT_LET and not self._openat2_works():
                 self._openat2 = False
@@ -360,7 +360,7 @@ class Lookup:
         parts = name.split("/")
         for count in range(1, len(parts)):
             part = "/".join(parts[:count])
-            fd = linux.try_openat2(dirfd, os.fsencode(part), how)
+            fd = linux.try_openat2(dirfd, os.fsencode(part), how).detach()
             if fd == -errno.EXDEV:
                 return part
             if fd >= 0:

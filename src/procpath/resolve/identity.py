@@ -8,16 +8,13 @@ Rests on statx(2) for the mount ID (Linux 5.8), before that on the ``mnt_id`` li
 from __future__ import annotations
 
 import os
-from errno import ENOSYS, EPERM
 from typing import NamedTuple
 
 from procpath.linux import (
-    AT_EMPTY_PATH,
     STATX_BTIME,
     STATX_MNT_ID,
     STATX_MNT_ID_UNIQUE,
-    Statx,
-    statx,
+    statx_or_none,
 )
 from procpath.proc import VerifiedProc
 
@@ -32,19 +29,9 @@ class Identity(NamedTuple):
     mnt_id: int
 
 
-def statx_if_allowed(fd: int, mask: int) -> Statx | None:
-    """statx(2) of what ``fd`` holds; None where a seccomp filter or an old kernel forbids it."""
-    try:
-        return statx(fd, b"", AT_EMPTY_PATH, mask)
-    except OSError as error:
-        if error.errno not in (ENOSYS, EPERM):
-            raise
-        return None
-
-
 def mount_id(fd: int) -> int:
     """The ID of the mount that ``fd`` was opened on; unique since boot from Linux 6.8 on."""
-    answer = statx_if_allowed(fd, _EITHER_MNT_ID)
+    answer = statx_or_none(fd, _EITHER_MNT_ID)
     if answer is not None and answer.mask & _EITHER_MNT_ID:
         return answer.mnt_id
     with VerifiedProc.default().self_fdinfo(fd) as fdinfo:
@@ -67,7 +54,7 @@ class Birth(NamedTuple):
 
 def birth(fd: int) -> Birth:
     """The :class:`Birth` of what ``fd`` holds."""
-    answer = statx_if_allowed(fd, STATX_BTIME)
+    answer = statx_or_none(fd, STATX_BTIME)
     return Birth(identity(fd), 0 if answer is None else answer.btime_ns)
 
 

@@ -49,12 +49,16 @@ class _Availability:
 
     def probe(self) -> int:
         """Ask the kernel for something that cannot be refused for any other reason."""
-        fd = try_openat2(AT_FDCWD, b"/", open_how(_DIRECTORY, 0, RESOLVE_IN_ROOT))
+        fd = _try(AT_FDCWD, b"/", open_how(_DIRECTORY, 0, RESOLVE_IN_ROOT))
         if fd >= 0:
             os.close(fd)
         elif fd in (-ENOSYS, -EPERM):
             self.refusal = -fd
         return self.refusal
+
+
+def _try(dirfd: int, path: bytes, how: OpenHow) -> int:
+    return try_openat2(dirfd, path, how).detach()
 
 
 _availability = _Availability()
@@ -94,23 +98,23 @@ class KernelResolver(Resolver):
         self._find_last_how = open_how(_FIND | os.O_NOFOLLOW, 0, resolve)
 
     def open(self, path: bytes, flags: int, mode: int = 0o777) -> int:
-        fd = try_openat2(self.rootfd, path, _how(flags, mode, self._resolve))
+        fd = _try(self.rootfd, path, _how(flags, mode, self._resolve))
         return fd if fd >= 0 else self._open_otherwise(path, *as_openat_reads(flags, mode), fd)
 
     def find(self, path: bytes) -> int:
-        fd = try_openat2(self.rootfd, path, self._find_how)
+        fd = _try(self.rootfd, path, self._find_how)
         return fd if fd >= 0 else self._open_otherwise(path, _FIND, 0, fd)
 
     def find_last(self, path: bytes) -> int:
-        fd = try_openat2(self.rootfd, path, self._find_last_how)
+        fd = _try(self.rootfd, path, self._find_last_how)
         return fd if fd >= 0 else self._open_otherwise(path, _FIND | os.O_NOFOLLOW, 0, fd)
 
     def try_find(self, path: bytes) -> int:
-        fd = try_openat2(self.rootfd, path, self._find_how)
+        fd = _try(self.rootfd, path, self._find_how)
         return self.walker.try_find(path) if fd in _ASK_THE_WALKER else fd
 
     def locate(self, path: bytes) -> bytes:
-        fd = try_openat2(self.rootfd, path, self._real_how)
+        fd = _try(self.rootfd, path, self._real_how)
         if fd >= 0:
             os.close(fd)
             if b".." not in path:
@@ -125,14 +129,14 @@ class KernelResolver(Resolver):
         The name is the kernel's (d_path() in fs/d_path.c); it may be out of date, or end in
         " (deleted)". It counts if it leads to the same object through no link.
         """
-        fd = try_openat2(self.rootfd, path, self._find_how)
+        fd = _try(self.rootfd, path, self._find_how)
         if fd < 0:
             return None
         try:
             name = self._name_below_root(fd)
             if name is None:
                 return None
-            again = try_openat2(self.rootfd, name[1:] or b".", self._real_how)
+            again = _try(self.rootfd, name[1:] or b".", self._real_how)
             if again < 0:
                 return None
             try:
@@ -187,13 +191,13 @@ class KernelResolver(Resolver):
         if refusal == -EXDEV and not self.rules.clamp and len(relative) < len(path) and relative:
             # RESOLVE_BENEATH takes no absolute path. Of "/" itself there is no relative one
             # that takes no right to search it.
-            refusal = try_openat2(self.rootfd, relative, how)
+            refusal = _try(self.rootfd, relative, how)
             if refusal >= 0:
                 return refusal
         for _ in range(_ATTEMPTS):
             if refusal != -EAGAIN:
                 break
-            refusal = try_openat2(self.rootfd, path, how)
+            refusal = _try(self.rootfd, path, how)
             if refusal >= 0:
                 return refusal
         if refusal in _ASK_THE_WALKER:

@@ -221,12 +221,10 @@ class Tree(Mapping[str, Node]):
         os.mkdir(name, 0o700, dir_fd=parent)
         with ExitStack() as held:
             if node.mount:
-                fd = linux.fsopen(b"tmpfs")
-                held.callback(os.close, fd)
+                fd = held.enter_context(linux.fsopen(b"tmpfs"))
                 linux.fsconfig(fd, linux.FSCONFIG_CMD_CREATE)
                 attributes = _MOUNT_ATTR_NOSYMFOLLOW if node.nosymfollow else 0
-                mounted = linux.fsmount(fd, attributes)
-                held.callback(os.close, mounted)
+                mounted = held.enter_context(linux.fsmount(fd, attributes))
                 linux.move_mount(mounted, parent, os.fsencode(name))
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
             fd = os.open(name, flags, dir_fd=parent)

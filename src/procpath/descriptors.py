@@ -1,0 +1,42 @@
+"""Descriptors that several users share."""
+
+from __future__ import annotations
+
+from procpath.linux import Descriptor
+
+
+class Held:
+    """A descriptor that stays open until its last user lets go.
+
+    Whoever acts on the descriptor calls :meth:`descriptor` and keeps the result while it
+    acts: :meth:`close` then takes effect from the next call on, and the number is not used
+    again under an operation that another thread has begun.
+    """
+
+    __slots__ = ("_descriptor", "_what")
+
+    def __init__(self, descriptor: Descriptor, what: str) -> None:
+        """Take over ``descriptor``; ``what`` names it in errors."""
+        self._descriptor: Descriptor | None = descriptor
+        self._what = what
+
+    def descriptor(self) -> Descriptor:
+        """Return the descriptor. Raises ``ValueError`` when it is closed, as a file does."""
+        descriptor = self._descriptor
+        if descriptor is None:
+            raise ValueError(f"{self._what} is closed")
+        return descriptor
+
+    def fileno(self) -> int:
+        """Return the number. It stays valid while this object is open."""
+        return self.descriptor().value
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._descriptor is None
+
+    def close(self) -> None:
+        """Let the descriptor go; do nothing if that was done before."""
+        # Only the reference goes: who acts on the descriptor still has one.
+        self._descriptor = None
