@@ -580,30 +580,40 @@ class RootedPath(LexicalPath, from_segments=True):
         flags = os.O_CREAT | os.O_WRONLY | (0 if exist_ok else os.O_EXCL)
         _close(self._root.open_raw(self._raw, flags, mode))
 
-    def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
-        """Create a directory with ``mode`` (and the umask), and those above it with ``parents``."""
+    def mkdir(
+        self,
+        mode: int = 0o777,
+        parents: bool = False,
+        exist_ok: bool = False,
+        *,
+        parent_mode: int | None = None,
+    ) -> None:
+        """Create a directory with ``mode`` (and the umask), and those above it with ``parents``.
+
+        Those above it get ``parent_mode``, or 0o777 if it is None.
+        """
         try:
             self._mkdir(mode)
         except FileNotFoundError:
             if not parents or self.parent == self:
                 raise
-            self._make_parents()
+            self._make_parents(0o777 if parent_mode is None else parent_mode)
             self.mkdir(mode, exist_ok=exist_ok)
         except OSError:
             # The system may have a more pressing objection than EEXIST.
             if not exist_ok or not self.is_dir():
                 raise
 
-    def _make_parents(self) -> None:
+    def _make_parents(self, mode: int) -> None:
         missing = []
         for above in self.parents:
             try:
-                above.mkdir(exist_ok=True)
+                above.mkdir(mode, exist_ok=True)
                 break
             except FileNotFoundError:
                 missing.append(above)
         for above in reversed(missing):
-            above.mkdir(exist_ok=True)
+            above.mkdir(mode, exist_ok=True)
 
     def _mkdir(self, mode: int) -> None:
         self._in_parent(lambda dirfd, name: os.mkdir(name, mode, dir_fd=dirfd), EEXIST)
@@ -634,52 +644,24 @@ class RootedPath(LexicalPath, from_segments=True):
             raise
 
     def hardlink_to(self, target: Segment) -> None:
-        """Make this path another name of the file ``target``; of a link, if it is one."""
+        """Make this path another name of the file that ``target`` leads to, links followed."""
         old = self._same_root(target)
-        raw = _as_written(target, old)
-        if raw.endswith((b"/", b"/.", b"/..")) or raw in (b"", b".", b".."):
-            self._link_what_leads_to(raw, str(target))
-            return
         try:
-            source, name, _ = self._root.resolver.open_parent(raw)
+            fd = self._root.find(_as_written(target, old))
             try:
-                self._link_to_entry(source, name)
-            finally:
-                _close(source)
-        except UnverifiedProcError:
-            raise
-        except OSError as error:
-            raise _about_two(error, str(old), str(self)) from None
+                self_fd = VerifiedProc.default().self_fd()
+                entry, magic = self_fd.entry(fd), self_fd.fileno()
 
-    def _link_to_entry(self, source: int, old: bytes) -> None:
-        def link(dirfd: int, name: bytes) -> None:
-            os.link(old, name, src_dir_fd=source, dst_dir_fd=dirfd, follow_symlinks=False)
+                def link(dirfd: int, name: bytes) -> None:
+                    os.link(entry, name, src_dir_fd=magic, dst_dir_fd=dirfd, follow_symlinks=True)
 
-        # linkat(2) looks for the old name before it walks to the directory of the new one.
-        os.stat(old, dir_fd=source, follow_symlinks=False)
-        self._in_parent(link, EEXIST)
-
-    def _link_what_leads_to(self, raw: bytes, target: str) -> None:
-        """Link to what a path with a slash or dot at its end leads to: a directory, so it fails."""
-        try:
-            fd = self._root.find(raw)
-            try:
-                self._link_to_descriptor(fd)
+                self._in_parent(link, EEXIST)
             finally:
                 _close(fd)
         except UnverifiedProcError:
             raise
         except OSError as error:
-            raise _about_two(error, target, str(self)) from None
-
-    def _link_to_descriptor(self, fd: int) -> None:
-        self_fd = VerifiedProc.default().self_fd()
-        entry, magic = self_fd.entry(fd), self_fd.fileno()
-
-        def link(dirfd: int, name: bytes) -> None:
-            os.link(entry, name, src_dir_fd=magic, dst_dir_fd=dirfd, follow_symlinks=True)
-
-        self._in_parent(link, EEXIST)
+            raise _about_two(error, str(old), str(self)) from None
 
     def rename(self, target: Segment, *, replace: bool = True) -> Self:
         """Rename to ``target``, of the same root, and return it.

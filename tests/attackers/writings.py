@@ -177,6 +177,19 @@ def _exchange_plainly(directory: Path) -> None:
     os.rename(directory / "between", directory / "emptied")
 
 
+def _link_and_write_plainly(directory: Path) -> None:
+    # As hardlink_to() of Python 3.14: before, os.link() follows no link without a directory.
+    here = os.open(directory, os.O_PATH)
+    try:
+        os.link("victim", "made", src_dir_fd=here, dst_dir_fd=here, follow_symlinks=True)
+        with open(
+            "made", "w", opener=lambda name, flags: os.open(name, flags, dir_fd=here)
+        ) as made:
+            made.write("written")
+    finally:
+        os.close(here)
+
+
 WRITINGS: Final = {
     writing.name: writing
     for writing in (
@@ -262,6 +275,12 @@ WRITINGS: Final = {
             _none(lambda p: (p / "made").hardlink_to(p / "victim")),
             lambda p: (p / "made").hardlink_to(p / "victim"),
             follows=False,
+        ),
+        Writing(
+            "hardlink_to:of a link",
+            "victim",
+            _copied(lambda p: (p / "made").hardlink_to(p / "victim")),
+            _link_and_write_plainly,
         ),
         Writing(
             "rename",

@@ -145,6 +145,12 @@ def _exchange(path: Path, other: Path) -> None:
         raise
 
 
+def _hardlink(path: Path, target: Path) -> None:
+    # Until 3.14 os.link() follows a link only where it is given a directory (gh-81793); an
+    # absolute path does not use it.
+    os.link(target, path, src_dir_fd=_proc, follow_symlinks=True)
+
+
 # A procfs to ask from inside a chroot, where there is none.
 _proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
@@ -167,6 +173,7 @@ _THEIRS: dict[str, Callable[..., Any]] = {
     "is_mount": os.path.ismount,
     "chown": os.chown,
     "exchange": _exchange,
+    "hardlink_to": _hardlink,
     "rmtree": shutil.rmtree,
 }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -135,6 +135,18 @@ def making_directories(Path: type[Any]) -> None:
         attempt(mode, Path(f"modes-{mode:o}/below").mkdir, mode, parents=True)
 
 
+@program(since=(3, 15))
+def making_directories_above(Path: type[Any]) -> None:
+    for name in MAKEABLE:
+        attempt(name, (Path(name) / "p/q/r").mkdir, parents=True, parent_mode=0o700)
+        attempt(name, (Path(name) / "p/../s/./t").mkdir, 0o711, True, True, parent_mode=0o750)
+    for mode in (0o777, 0o700, 0o555, 0, 0o1777, 0o7777, None):
+        attempt(mode, Path(f"a-{mode}/b/c").mkdir, 0o710, parents=True, parent_mode=mode)
+        attempt(mode, Path(f"b-{mode}").mkdir, 0o710, parent_mode=mode)
+        attempt(mode, Path(f"b-{mode}/b/c").mkdir, parent_mode=mode)
+    attempt("wrong", Path("words/b").mkdir, parents=True, parent_mode="700")
+
+
 @program()
 def removing(Path: type[Any]) -> None:
     for name in NAMES:
@@ -159,7 +171,7 @@ def linking(Path: type[Any]) -> None:
         attempt(name, Path(name).symlink_to, "file")
 
 
-# Whether os.link() follows them depends on the release (gh-81793).
+# Before 3.14 os.link() does not follow them (gh-81793).
 LINKS = (
     *("link", "link/", "alink", "alink/", "dangling", "dangling/", "circle", "itself", "long"),
     *("under-file", "slashed", "climb", "links/9", "links/44", "B/across"),
@@ -170,8 +182,18 @@ LINKS = (
 def linking_hard(Path: type[Any]) -> None:
     for name in NAMES:
         attempt(name, lambda link, to: link.hardlink_to(to), Path(name), Path("file"))
-    for name in (name for name in NAMES if name not in LINKS):
+    _link_to_each((name for name in NAMES if name not in LINKS), Path)
+
+
+@program(since=(3, 14))
+def linking_hard_to_links(Path: type[Any]) -> None:
+    _link_to_each(LINKS, Path)
+
+
+def _link_to_each(names: Iterable[str], Path: type[Any]) -> None:
+    for name in names:
         attempt(name, lambda link, to: link.hardlink_to(to), Path("hard"), Path(name))
+        attempt(name, Path("hard").is_symlink)
         attempt(name, Path("hard").unlink)
 
 
