@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from procpath.commands import cat, check, cp, demo, find, ls, resolve, roots, stat, tree
 from procpath.commands.output import (
@@ -91,6 +92,11 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose complaints obey the rules of ours: one line, and nothing for a terminal
     to obey.
     """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # From Python 3.14 on whatever begins like a number, "-1:/x" too, would be no option.
+        self._negative_number_matcher = re.compile(r"-\d+$|-\d*\.\d+$")
 
     def print_help(self, file: object = None) -> None:
         """Print it; what argparse does is not to care whether that works."""

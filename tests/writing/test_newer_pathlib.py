@@ -1,11 +1,12 @@
-"""What pathlib of Python 3.14 and 3.15 does, on each Python: hard links, modes of parents."""
+"""What pathlib of Python 3.14 and 3.15 does, on each Python."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from errno import EEXIST, ELOOP, ENOENT, EPERM
+from errno import EEXIST, ELOOP, ENOENT, ENOSPC, EPERM, EXDEV
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +62,17 @@ def test_mkdir_parent_mode(top: RootedPath, mode: Any) -> None:
     modes = [stat.S_IMODE((top / name).stat().st_mode) for name in ("a", "a/b", "a/b/c")]
     above = 0o755 if mode is None else mode
     assert modes == [above, above, 0o710]
+
+
+def test_copy_raises_what_stops_a_clone(top: RootedPath, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno, os.strerror(errno))
+
+    monkeypatch.setattr(fcntl, "ioctl", fail)
+    errno = EXDEV
+    assert (top / "file").copy("other").read_text() == "inside"
+    errno = ENOSPC
+    with pytest.raises(OSError) as caught:
+        (top / "file").copy("new")
+    assert caught.value.errno == ENOSPC
+    assert not (top / "new").exists()

@@ -82,9 +82,9 @@ def copy_data(source: int, target: int, on_data: OnData) -> None:
 def _clone(source: int, target: int) -> bool:
     try:
         fcntl.ioctl(target, _FICLONE, source)
-    except OSError:
-        # Whatever is wrong, if it is more than that this file system cannot, the ways of
-        # copying that come next find it too.
+    except OSError as error:
+        if error.errno not in _NOT_THIS_WAY:
+            raise
         return False
     return True
 
