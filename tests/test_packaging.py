@@ -68,7 +68,7 @@ def test_the_extras_are_testing_and_test(metadata: Message) -> None:
 
 
 def test_the_command_is_installed(wheel: zipfile.ZipFile) -> None:
-    assert "procpath = procpath.cli:main" in _only(wheel, ".dist-info/entry_points.txt")
+    assert "procpath = procpath.__main__:main" in _only(wheel, ".dist-info/entry_points.txt")
 
 
 def test_importing_procpath_imports_nothing_that_it_does_not_name() -> None:

@@ -1,10 +1,19 @@
-"""``python -m procpath``: the command line, where no script was installed."""
+"""``procpath`` and ``python -m procpath``: the command line."""
 
 from __future__ import annotations
 
 import sys
 
-from procpath.cli import main
+
+def main() -> int:
+    """Run ``procpath`` with the arguments of the process, and return the exit status."""
+    try:
+        # An interrupt during the imports, which take most of a short run, is no traceback either.
+        from procpath.cli import main as run
+    except KeyboardInterrupt:
+        return 130  # as a shell reports a program that SIGINT ended
+    return run()
+
 
 if __name__ == "__main__":
     sys.exit(main())

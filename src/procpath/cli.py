@@ -1,72 +1,53 @@
-"""The command line, ``procpath``: parses it and hands on to :mod:`procpath.commands`.
+"""The command line: parse it, and run the one command of :mod:`procpath.commands` it names.
 
-Promises an exit status of 0, of 1 with a line on standard error for everything that failed
-(``procpath: PATH: reason``, never a traceback), of 2 for wrong usage, and after an interrupt
-or a reader that went away the one that a shell reports for it, without a word.
+Exit status: 0; 1 after an error, reported on standard error in one line (``procpath: PATH:
+reason``, never a traceback); 2 after wrong usage; and after an interrupt or a closed pipe,
+without a word, the status that a shell reports for the signal.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any, Final, NoReturn, Protocol
+from importlib import import_module
+from typing import NoReturn, TypeVar
 
-from procpath.commands import cat, check, cp, demo, find, ls, resolve, roots, stat, tree
-from procpath.commands.output import (
-    Output,
-    OutputFailedError,
-    discard_standard_output,
-    printable,
-)
+from procpath.commands.output import Output, OutputFailedError, discard, printable
 from procpath.commands.session import Session, complain
 
-
-class Command(Protocol):
-    """A module with a command in it."""
-
-    @property
-    def SUMMARY(self) -> str:
-        """What it does, in a few words."""
-        ...
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Tell the parser what the command takes."""
-
-    def run(self, args: argparse.Namespace, session: Session) -> None:
-        """Do it."""
-
-
-_COMMANDS: Final[dict[str, Command]] = {
-    "resolve": resolve,
-    "cat": cat,
-    "ls": ls,
-    "stat": stat,
-    "tree": tree,
-    "find": find,
-    "cp": cp,
-    "roots": roots,
-    "check": check,
-    "demo": demo,
+COMMANDS = {
+    "resolve": "print where a path leads, without links, as realpath(1) does inside",
+    "cat": "print files, as they are; refuses FIFOs, sockets and devices",
+    "ls": "list directories; owners have their names in the container",
+    "stat": "print all that is known about a file, or about a link itself",
+    "tree": "draw what is below a directory; follows no links",
+    "find": "find files by name, type and depth; follows no links",
+    "cp": "copy files and trees, out of a root and into it",
+    "roots": "list every mount namespace, with a process in it and its operating system",
+    "check": "report what procfs, kernel and privileges offer here",
+    "demo": "start a container, and see where plain pathlib goes wrong in it",
 }
+"""Each command's module in :mod:`procpath.commands`, and its summary."""
 
-_FAILURE: Final = 1
-_USAGE: Final = 2
-_DIED_OF: Final = 128
-"""plus the signal's number: how a shell reports a program that a signal ended"""
+_FAILURE = 1
+_USAGE = 2
+_DIED_OF = 128
+"""Plus a signal's number: how a shell reports a program that the signal ended."""
 
-_DESCRIPTION: Final = """\
+_DESCRIPTION = """\
 Look at the files of another process, a container's usually, as the process itself sees them:
 no link, absolute or climbing, leads out of its root."""
 
-_EPILOG: Final = """\
+_EPILOG = """\
 An ADDRESS is PID:/path, or DIR:/path for a directory of the host (a DIR of digits alone is
 written ./123). On a terminal, names that contain control characters are quoted as for a shell.
 In JSON, the bytes of names that are not UTF-8 are \\udc80 to \\udcff; Python's os.fsencode()
 gives the bytes back."""
+
+N = TypeVar("N")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,33 +58,81 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(argv)
     except OutputFailedError as failure:
-        discard_standard_output()
+        discard(sys.stdout)
         if isinstance(failure.cause, BrokenPipeError):
             # The reader has had enough (`| head`); a program in C dies of SIGPIPE.
             return _DIED_OF + signal.SIGPIPE
         complain("standard output", failure.cause)
         return _FAILURE
     except KeyboardInterrupt:
-        discard_standard_output()
+        discard(sys.stdout)
         return _DIED_OF + signal.SIGINT
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints obey the rules of ours: one line, and nothing for a terminal
-    to obey.
-    """
+def _run(argv: Sequence[str] | None) -> int:
+    out = Output()
+    try:
+        args = _parser().parse_args(argv)
+    except SystemExit as asked:
+        # For help, which may not have reached the reader yet, or because of wrong usage.
+        out.flush()
+        return asked.code if isinstance(asked.code, int) else _FAILURE
+    session = Session(out, args.proc)
+    try:
+        args.run(args, session)
+    except OSError as error:
+        # Of the procfs: errors at an address are reported there.
+        session.complain(os.fsdecode(error.filename or session.proc_path), error)
+    out.flush()
+    return session.status
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        # From Python 3.14 on whatever begins like a number, "-1:/x" too, would be no option.
-        self._negative_number_matcher = re.compile(r"-\d+$|-\d*\.\d+$")
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="procpath",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--version", nargs=0, action=_ShowVersion, help="print the version of rootedpath"
+    )
+    parser.add_argument(
+        "--proc",
+        metavar="DIR",
+        help="where the procfs is mounted, such as /host/proc (default: /proc)",
+    )
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=_CommandParser
+    )
+    for name, summary in COMMANDS.items():
+        commands.add_parser(name, help=summary, description=f"{summary}.", allow_abbrev=False)
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Report usage errors on one line, with control characters escaped."""
 
     def print_help(self, file: object = None) -> None:
-        """Print it; what argparse does is not to care whether that works."""
+        """Print the help text. Unlike argparse's, fail if that fails."""
         _print(self.format_help())
 
     def error(self, message: str) -> NoReturn:
+        """Print the usage and the message on standard error, and exit with status 2."""
         self.exit(_USAGE, f"{self.format_usage()}{self.prog}: {printable(message)}\n")
+
+
+class _CommandParser(_Parser):
+    """The arguments of one command, whose module is imported when they are parsed."""
+
+    def parse_known_args(  # type: ignore[override]  # typeshed has overloads for a None
+        self, args: Sequence[str] | None = None, namespace: N | None = None
+    ) -> tuple[argparse.Namespace | N, list[str]]:
+        """Parse the arguments; ``run`` of the result is the function of the command."""
+        command = import_module(f"procpath.commands.{self.prog.rpartition(' ')[2]}")
+        command.add_arguments(self)
+        self.set_defaults(run=command.run)
+        return super().parse_known_args(args, namespace)
 
 
 class _ShowVersion(argparse.Action):
@@ -125,45 +154,3 @@ def _print(text: str) -> None:
         sys.stdout.write(text)
     except OSError as error:
         raise OutputFailedError(error) from None
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="procpath",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--version", nargs=0, action=_ShowVersion, help="print the version of rootedpath"
-    )
-    parser.add_argument(
-        "--proc",
-        metavar="DIR",
-        help="where the procfs is mounted, such as /host/proc (default: /proc)",
-    )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, command in _COMMANDS.items():
-        subparser = commands.add_parser(
-            name, help=command.SUMMARY, description=f"{command.SUMMARY}.", allow_abbrev=False
-        )
-        command.add_arguments(subparser)
-    return parser
-
-
-def _run(argv: Sequence[str] | None) -> int:
-    out = Output()
-    try:
-        args = _parser().parse_args(argv)
-    except SystemExit as asked:
-        # For help, which may not have reached the reader yet, or because of wrong usage.
-        out.flush()
-        return asked.code if isinstance(asked.code, int) else _FAILURE
-    session = Session(out, args.proc)
-    try:
-        _COMMANDS[args.command].run(args, session)
-    except OSError as error:
-        # Of the procfs, since those of an address are told there.
-        session.complain(os.fsdecode(error.filename or session.proc_path), error)
-    out.flush()
-    return session.status

@@ -29,9 +29,9 @@ from helpers.containers import RuncContainer
 from helpers.seccomp import NO_OPENAT2, forbid
 from helpers.support import private_mounts, run_in_child
 from procpath import VerifiedProc, linux
-from procpath.commands.output import Output, printable, quoted
-from procpath.commands.roots import describe, pretty_name
-from procpath.commands.session import Session, parse_address
+from procpath.commands.output import printable, quoted
+from procpath.commands.session import parse_address
+from procpath.containers import describe, parse_os_release
 
 COMMANDS = ["resolve", "cat", "ls", "stat", "tree", "find", "roots", "check", "demo"]
 
@@ -894,17 +894,19 @@ def test_another_process_stands_in_for_the_first_one_that_has_ended(
         namespace = process.mount_namespace
     gone = subprocess.Popen(["true"])
     gone.wait()
-    found = describe(namespace, [gone.pid, os.getpid(), second], Session(Output()))
-    assert found is not None
-    assert (found.pid, found.command, found.os) == (second, "sleep 600", "Cellar Linux 7")
-    assert describe(namespace, [gone.pid, os.getpid()], Session(Output())) is None
+    proc = VerifiedProc.default()
+    *_, found = describe(proc, namespace, [gone.pid, os.getpid(), second])
+    assert (found.pid, found.arguments) == (second, ["sleep", "600"])
+    assert found.os_release is not None
+    assert found.os_release["PRETTY_NAME"] == "Cellar Linux 7"
+    assert list(describe(proc, namespace, [gone.pid, os.getpid()])) == []
 
 
 def test_processes_that_may_not_be_looked_into_are_counted_in_one_line() -> None:
     ran = as_nobody(here, "roots")
     assert ran.status == 0
     [line] = ran.err.splitlines()
-    assert re.match(r"procpath: \d+ processes left out that may not be looked into: ", line)
+    assert re.fullmatch(r"procpath: skipped \d+ processes: permission denied", line)
     # Itself it may look into.
     assert len(ran.lines) == 2
 
@@ -957,14 +959,14 @@ def test_what_a_container_says_of_itself_cannot_break_a_line_or_a_terminal(
         ("NAME=x\nPRETTY_NAME='single quoted'", "single quoted"),
         ('PRETTY_NAME="a \\"quoted\\" \\$name"\n', 'a "quoted" $name'),
         ('PRETTY_NAME="never closed\n', '"never closed'),
-        ('PRETTY_NAME=""\n', None),
+        ('PRETTY_NAME=""\n', ""),
         ("# PRETTY_NAME=x\nXPRETTY_NAME=y\n", None),
         ("PRETTY_NAME=first\nPRETTY_NAME=last\n", "last"),
         ("", None),
     ],
 )
 def test_the_name_in_an_os_release(text: str, name: str | None) -> None:
-    assert pretty_name(text) == name
+    assert parse_os_release(text.encode()).get("PRETTY_NAME") == name
 
 
 # check

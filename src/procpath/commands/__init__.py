@@ -1,5 +1,5 @@
-"""The commands of ``procpath``: a module each, and what they share.
+"""The commands of ``procpath``, one module each, and what they share.
 
-A command is a module with a ``SUMMARY``, an ``add_arguments()`` and a ``run()``; it never
-prints or exits by itself, but through its :class:`procpath.commands.session.Session`.
+A command is a module with ``add_arguments(parser)`` and ``run(args, session)``. It prints
+through its :class:`~procpath.commands.session.Session`, and never exits.
 """

@@ -1,17 +1,17 @@
-"""``procpath check``: what procfs, kernel and privileges offer here, and what is made of it.
+"""``procpath check``: report what procfs, kernel and privileges offer here, and how it is used.
 
-Everything is tried and nothing concluded from a version: a seccomp filter, a security module
-or a back-port may say otherwise than that. Fails where no procfs can be trusted.
+Everything is tried, nothing concluded from a version: seccomp filters, security modules and
+backports make those wrong. Fails if no procfs can be trusted.
 """
 
 from __future__ import annotations
 
 import argparse
-import errno
 import platform
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Final, NamedTuple, get_args
+from errno import ENOSYS, EPERM
+from typing import NamedTuple, get_args
 
 from procpath import Root, VerifiedProc, linux
 from procpath.commands.output import Cell, printable
@@ -19,55 +19,53 @@ from procpath.commands.session import Session, add_json
 from procpath.proc.handle import Source
 from procpath.resolve.kernel import openat2_refusal
 
-SUMMARY: Final = "tell what procfs, kernel and privileges offer here"
-
-_CAPABILITIES: Final = {
+_CAPABILITIES = {
     # include/uapi/linux/capability.h
     "CAP_SYS_PTRACE": (19, "to look into processes of other users and containers"),
     "CAP_SYS_ADMIN": (21, "for a procfs that nobody else can mount on"),
     "CAP_DAC_READ_SEARCH": (2, "to read files whatever their permissions are"),
 }
 
-_ANY_MNT_ID: Final = linux.STATX_MNT_ID | linux.STATX_MNT_ID_UNIQUE
-"""Asked for both, the kernel gives the better one alone (statx(2))."""
+_ANY_MNT_ID = linux.STATX_MNT_ID | linux.STATX_MNT_ID_UNIQUE
+"""Asked for both, the kernel gives the better one (statx(2))."""
 
-_WHOLE_RANGE: Final = 2**32 - 1
-"""Ids that the initial user namespace maps, all of them to themselves (user_namespaces(7))."""
+_INITIAL_USER_NAMESPACE = "user:[4026531837]"
+"""``PROC_USER_INIT_INO`` of ``include/linux/proc_ns.h``. Its ID map may be that of others too."""
 
-_WHY: Final = {
-    errno.ENOSYS: "ENOSYS, this kernel lacks it",
-    errno.EPERM: "EPERM, a seccomp filter forbids it",
+_WHY = {
+    ENOSYS: "ENOSYS, this kernel lacks it",
+    EPERM: "EPERM, a seccomp filter forbids it",
 }
-"""Why openat2 is refused: what systemd-nspawn and old Docker do is the second (cap-std #147)."""
+"""Why openat2 is refused. systemd-nspawn and old Docker do the second (cap-std #147)."""
 
-_STYLES: Final = {"yes": "good", "no": "bad", "passed": "good", "unavailable": "note"}
+_STYLES = {"yes": "good", "no": "bad", "passed": "good", "unavailable": "note"}
 
 
 class Finding(NamedTuple):
-    """Whether something is to be had here."""
+    """Whether something is available here."""
 
     name: str
     available: bool
     detail: str
-    """how it was found, or what is missing, or what it is good for"""
+    """how it was found, what is missing, or what it is good for"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Tell the parser what the command takes."""
+    """Add the arguments of the command."""
     add_json(parser)
 
 
 def run(args: argparse.Namespace, session: Session) -> None:
     """Print what was found."""
     findings = [*_kernel(), *_sources(session.proc_path)]
-    proc: VerifiedProc | None = None
-    try:
-        proc = session.proc
-        # Its own directories are checked when they are first used.
-        proc.self_fd().fileno()
-        findings += _privileges(proc)
-    except OSError as error:
-        session.complain(session.proc_path, error)
+    proc = session.proc
+    if proc is not None:
+        try:
+            # Its own directories are checked when they are first used.
+            proc.self_fd().fileno()
+            findings += _privileges(proc)
+        except OSError as error:
+            session.complain(session.proc_path, error)
     if args.json:
         _print_json(findings, proc, session)
     else:
@@ -101,7 +99,7 @@ def _kernel() -> Iterator[Finding]:
 
 
 def _sources(path: str) -> Iterator[Finding]:
-    """From where a procfs can be had; each source is opened and checked."""
+    """Open and check each source of a procfs."""
     source: Source
     for source in get_args(Source):
         name = f"procfs by {source}"
@@ -121,7 +119,7 @@ def _privileges(proc: VerifiedProc) -> Iterator[Finding]:
     for name, (number, purpose) in _CAPABILITIES.items():
         yield Finding(name, bool(effective >> number & 1), purpose)
     with proc.process() as process:
-        initial = process.uid_map == ((0, 0, _WHOLE_RANGE),)
+        initial = process.readlink("ns/user") == _INITIAL_USER_NAMESPACE
     detail = "capabilities count everywhere" if initial else "capabilities count in this one alone"
     yield Finding("initial user namespace", initial, detail)
     try:
@@ -179,7 +177,7 @@ def _row(texts: tuple[str, ...], style: str = "") -> list[Cell]:
 
 
 def _resolver() -> tuple[str, str]:
-    """Which one a new root takes, and why."""
+    """Return the resolver that a new root takes, and why."""
     with Root.at("/") as root:
         name = root.resolver.name
     refusal = openat2_refusal()

@@ -32,8 +32,6 @@ from procpath.tree.places import Blame, HostPlace, Place, RootedPlace, both
 from procpath.tree.removing import mount_of_entry
 from procpath.tree.staging import Staged
 
-SUMMARY: Final = "copy files and trees, out of a root and into it"
-
 _EPILOG: Final = """\
 SOURCE and TARGET are each PID:/path, DIR:/path or a local path, and not all of them local. A
 local path that contains ":/" is written /:/PATH. Where TARGET is a directory, the copy goes into

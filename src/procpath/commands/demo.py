@@ -1,7 +1,7 @@
-"""``procpath demo``: why a container's files are not to be read through ``/proc/PID/root``.
+"""``procpath demo``: show why not to read a container's files through ``/proc/PID/root``.
 
-Starts a small container, reads five paths of it by plain ``pathlib`` and by ``RootedPath``, and
-says why they differ. Needs nothing but Linux, and leaves nothing behind.
+Start a small container, read five paths in it with plain ``pathlib`` and with ``RootedPath``, and
+explain the difference. Needs nothing but Linux, and leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -14,23 +14,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Final, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from procpath import Root, RootedPath
 from procpath.commands.container import SECRET, Container, outcome
 from procpath.commands.output import Cell, Output, printable, shortened
 from procpath.commands.session import Session
 
-SUMMARY: Final = "start a container, and see where plain pathlib goes wrong in it"
+_WIDTH = 78
 
-_WIDTH: Final = 78
+_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
-_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+_PLAINLY_COLUMNS = 27
+_ROOTED_COLUMNS = 22
 
-_PLAINLY_COLUMNS: Final = 27
-_ROOTED_COLUMNS: Final = 22
-
-_WHY: Final = {
+_WHY = {
     "/etc/os-release": (
         "is a link to /usr/lib/os-release. An absolute link starts at the root of the process "
         "that follows it, which for pathlib is the host's: so a scanner takes the container for "
@@ -52,11 +50,11 @@ _WHY: Final = {
         "of whoever follows it. RootedPath never follows a magic link."
     ),
 }
-"""The five paths, and why they are a trap."""
+"""The five paths, and what is wrong with them."""
 
 
 class _Reading(NamedTuple):
-    """What came of reading one path."""
+    """The results of reading one path."""
 
     path: str
     plainly: str
@@ -65,11 +63,11 @@ class _Reading(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Tell the parser what the command takes: nothing."""
+    """Add the arguments of the command: there are none."""
 
 
 def run(args: argparse.Namespace, session: Session) -> None:
-    """Show it."""
+    """Show the difference."""
     with _ended_by_signals(), _masked(signal.SIG_BLOCK):
         try:
             with Container(tuple(_WHY)) as container, _masked(signal.SIG_UNBLOCK):
@@ -80,7 +78,7 @@ def run(args: argparse.Namespace, session: Session) -> None:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Let the signals that ask to end do so by an exception, so that the container ends first."""
+    """Turn the signals that ask to end into an exception, so that the container ends first."""
 
     def end(number: int, frame: FrameType | None) -> NoReturn:
         sys.exit(128 + number)
@@ -97,7 +95,7 @@ def _ended_by_signals() -> Iterator[None]:
 def _masked(how: signal.Sigmasks) -> Iterator[None]:
     """Block the signals that ask to end, or let them in again.
 
-    What a container has made must never be without a `with` block that takes it away.
+    A container must never be without the ``with`` block that ends it.
     """
     before = signal.pthread_sigmask(how, _SIGNALS)
     try:

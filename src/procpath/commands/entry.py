@@ -1,7 +1,7 @@
-"""One file as commands show it: what it is, whose, how large, where a link leads.
+"""One file as commands show it: type, owner, size, and where a link leads.
 
-Promises that a file is only looked at, through an ``O_PATH`` descriptor: no FIFO, socket or
-device is opened by being listed. Owners have the names that the container gives them.
+A file is looked at through an ``O_PATH`` descriptor, so listing opens no FIFO and no device.
+Owners have the names that the container gives them.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 import stat
 import time
-from typing import Any, Final, NamedTuple, Self
+from collections.abc import Callable
+from errno import ENOENT
+from typing import Any, NamedTuple, Self, TypeAlias
 
 from procpath import Root, RootedPath
 from procpath.accounts import Accounts
 from procpath.commands.output import Cell, Output
 from procpath.commands.session import Address
+from procpath.tree.held import Closing
 
-KINDS: Final = {
+KINDS = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "directory",
     stat.S_IFLNK: "symlink",
@@ -27,7 +30,13 @@ KINDS: Final = {
 }
 """What each type of file is called, in JSON too."""
 
-_DEVICES: Final = (stat.S_IFCHR, stat.S_IFBLK)
+_DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
+
+_LONGEST_NAME = 256
+"""bytes of an account name, LOGIN_NAME_MAX of Linux (sysconf(3))"""
+
+Tell: TypeAlias = Callable[[OSError], None]
+"""Reports an error."""
 
 
 class Entry(NamedTuple):
@@ -37,63 +46,85 @@ class Entry(NamedTuple):
     """in-root path"""
     status: os.stat_result
     target: str | None
-    """the text of a link"""
+    """the text of a link, if it was asked for and could be read"""
 
     @classmethod
-    def of(cls, path: RootedPath) -> Self:
-        """What ``path`` names: the link itself where it is one."""
-        return cls._held(path, os.O_PATH | os.O_NOFOLLOW)
+    def of(cls, path: RootedPath, tell: Tell | None = None) -> Self:
+        """Look at ``path``, at the link itself if it is one.
+
+        ``tell`` is called with the error if the text of the link cannot be read; without it the
+        text is not read.
+        """
+        fd = path.root_handle.open(str(path), os.O_PATH | os.O_NOFOLLOW)
+        return cls._held(fd, str(path), tell)
 
     @classmethod
     def of_target(cls, path: RootedPath) -> Self:
-        """What ``path`` leads to, under the name of ``path``."""
-        return cls._held(path, os.O_PATH)
+        """Look at what ``path`` leads to."""
+        return cls._held(path.root_handle.open(str(path), os.O_PATH), str(path), None)
 
     @classmethod
-    def _held(cls, path: RootedPath, flags: int) -> Self:
-        fd = path.root_handle.open(str(path), flags)
+    def of_child(cls, directory: int, path: str, tell: Tell | None = None) -> Self:
+        """Look at the last name of ``path`` in a held directory, as :meth:`of` does."""
+        flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
+            fd = os.open(os.path.basename(path), flags, dir_fd=directory)
+        except OSError as error:
+            error.filename = path
+            raise
+        return cls._held(fd, path, tell)
+
+    @classmethod
+    def _held(cls, fd: int, path: str, tell: Tell | None) -> Self:
+        with Closing(fd):
             status = os.fstat(fd)
-            target = os.readlink("", dir_fd=fd) if stat.S_ISLNK(status.st_mode) else None
-        finally:
-            os.close(fd)
-        return cls(str(path), status, target)
+            target = None
+            if tell is not None and stat.S_ISLNK(status.st_mode):
+                try:
+                    target = os.readlink("", dir_fd=fd)
+                except OSError as error:
+                    # ENOENT: a link of procfs without a text for us, such as `exe` of a kernel
+                    # thread, or `self` in a PID namespace that we are not in (proc(5)).
+                    if error.errno != ENOENT:
+                        error.filename = path
+                        tell(error)
+        return cls(path, status, target)
 
     @property
     def name(self) -> str:
-        """The last component of the path; ``/`` of the root."""
+        """The last component of the path, or ``/``."""
         return os.path.basename(self.path) or "/"
 
     @property
     def kind(self) -> str:
-        """One of :data:`KINDS`; ``unknown`` of what has no type, as some kernel objects."""
+        """One of :data:`KINDS`, or ``unknown``: some kernel objects have no type."""
         return KINDS.get(stat.S_IFMT(self.status.st_mode), "unknown")
 
     @property
     def device(self) -> str | None:
-        """Of a device file ``major:minor``, else None."""
+        """``major:minor`` of a device file, or None."""
         if stat.S_IFMT(self.status.st_mode) not in _DEVICES:
             return None
         return device_number(self.status.st_rdev)
 
     @property
     def style(self) -> str:
-        """How its name is printed where there are colours."""
+        """How its name is printed, if there are colours."""
         mode = self.status.st_mode
         if stat.S_ISREG(mode):
             return "executable" if mode & 0o111 else ""
         return self.kind if stat.S_ISDIR(mode) or stat.S_ISLNK(mode) else "special"
 
     def cell(self, out: Output) -> Cell:
-        """Its name."""
+        """Return its name."""
         return Cell(out.name(self.name), self.style)
 
     def pointing(self, out: Output) -> str:
-        """Of a link ``" -> "`` and where it says it leads, else nothing."""
+        """Return ``" -> "`` and the text of a link, or nothing."""
         return "" if self.target is None else f" -> {out.name(self.target)}"
 
     def record(self, address: Address, owners: Owners) -> dict[str, Any]:
-        """For JSON. Times are seconds since 1970; ``uid`` and ``gid`` are numbers inside."""
+        """Return it for JSON. Times are seconds since 1970; ``uid`` and ``gid`` count inside."""
         status = self.status
         user, group = owners.user(status.st_uid), owners.group(status.st_gid)
         return {
@@ -143,48 +174,45 @@ class Owners:
         self._groups: dict[int, Owner] = {}
 
     def user(self, uid: int) -> Owner:
-        """The user that ``stat()`` shows us as ``uid``."""
+        """Return the user that ``stat()`` shows us as ``uid``."""
         if uid not in self._users:
-            self._users[uid] = Owner(self._user_name(uid), self._accounts.uid_inside(uid), uid)
+            name = _name(self._accounts.user_name, uid)
+            self._users[uid] = Owner(name, self._accounts.uid_inside(uid), uid)
         return self._users[uid]
 
     def group(self, gid: int) -> Owner:
-        """The group that ``stat()`` shows us as ``gid``."""
+        """Return the group that ``stat()`` shows us as ``gid``."""
         if gid not in self._groups:
-            self._groups[gid] = Owner(self._group_name(gid), self._accounts.gid_inside(gid), gid)
+            name = _name(self._accounts.group_name, gid)
+            self._groups[gid] = Owner(name, self._accounts.gid_inside(gid), gid)
         return self._groups[gid]
 
-    def _user_name(self, uid: int) -> str | None:
-        try:
-            return self._accounts.user_name(uid)
-        # A container may have no accounts, or ones that cannot be read: a FIFO, say.
-        except (KeyError, OSError):
-            return None
 
-    def _group_name(self, gid: int) -> str | None:
-        try:
-            return self._accounts.group_name(gid)
-        except (KeyError, OSError):
-            return None
+def _name(look_up: Callable[[int], str], number: int) -> str | None:
+    try:
+        name = look_up(number)
+    except (KeyError, OSError):
+        # A container may have no accounts, or ones that cannot be read: a FIFO, say.
+        return None
+    # A longer one would be printed with every file of its owner.
+    return name if len(name) <= _LONGEST_NAME else None
 
 
 def permissions(status: os.stat_result) -> str:
-    """The permission bits in octal, as chmod(1) takes them."""
+    """Return the permission bits in octal, as chmod(1) takes them."""
     return f"{stat.S_IMODE(status.st_mode):04o}"
 
 
 def device_number(device: int) -> str:
-    """``major:minor``."""
+    """Return a device as ``major:minor``."""
     return f"{os.major(device)}:{os.minor(device)}"
 
 
-def local_time(nanoseconds: int, form: str) -> str:
-    """A time of a file by the local clock, as strftime(3) writes ``form``.
+def local_time(seconds: int, form: str) -> str:
+    """Return a file's time in the local time zone, in a format of strftime(3).
 
-    Who owns a file may set any time, years that no calendar has included: those are
-    ``@SECONDS``, as date(1) takes them.
+    Any 64-bit time can be set. One that no calendar has is ``@SECONDS``, as date(1) takes it.
     """
-    seconds = nanoseconds // 1_000_000_000
     try:
         return time.strftime(form, time.localtime(seconds))
     except (OverflowError, ValueError, OSError):

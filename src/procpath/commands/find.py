@@ -1,26 +1,23 @@
-"""``procpath find``: the files below a directory, by name, type and depth, as find(1) finds them.
+"""``procpath find``: find files below a directory by name, type and depth, as find(1) does.
 
-A link at the start is followed, inside the root; no link below it ever is. What is printed are
-in-root paths.
+A link at the start is followed, inside the root; links below it are not. In-root paths are printed.
 """
 
 from __future__ import annotations
 
 import argparse
-import errno
 import re
 import stat
 from collections.abc import Callable, Iterator
+from errno import ELOOP, ENOENT
 from fnmatch import translate
-from typing import Final
+from functools import partial
 
 from procpath import RootedPath
-from procpath.commands.entry import Entry, Owners
-from procpath.commands.session import Address, Session, add_addresses, add_json
+from procpath.commands.entry import Entry, Owners, Tell
+from procpath.commands.session import Session, add_addresses, add_json
 
-SUMMARY: Final = "find files by name, type and depth; follows no links"
-
-_TYPES: Final = {
+_TYPES = {
     "f": stat.S_IFREG,
     "d": stat.S_IFDIR,
     "l": stat.S_IFLNK,
@@ -30,11 +27,11 @@ _TYPES: Final = {
     "b": stat.S_IFBLK,
 }
 
-_LEADS_NOWHERE: Final = (errno.ENOENT, errno.ELOOP)
+_LEADS_NOWHERE = (ENOENT, ELOOP)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Tell the parser what the command takes."""
+    """Add the arguments of the command."""
     add_addresses(parser)
     parser.add_argument(
         "-name", metavar="PATTERN", help="whose last component matches, with *, ? and [...]"
@@ -61,93 +58,79 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, session: Session) -> None:
     """Print what is found below each address."""
-    if args.json:
-        _print_json(args, session)
-        return
     out = session.out
+    if args.json:
+        with out.json_array() as emit:
+            for address, start in session.paths(args.addresses):
+                with session.telling(address):
+                    owners = Owners(start.root_handle)
+                    search = _Search(args, start, partial(session.blame, address))
+                    for path in search.paths():
+                        if (entry := search.entry(path, search.tell)) is not None:
+                            emit(entry.record(address, owners))
+        return
     end = "\0" if args.null else "\n"
-
-    def show(address: Address, start: RootedPath) -> None:
-        for path in _Search(args, address, start, session).paths():
-            out.print(out.name(str(path)), end=end)
-
-    session.each(args.addresses, show)
-
-
-def _print_json(args: argparse.Namespace, session: Session) -> None:
-    with session.out.json_array() as emit:
-
-        def record(address: Address, start: RootedPath) -> None:
-            owners = Owners(start.root_handle)
-            search = _Search(args, address, start, session)
-            for path in search.paths():
-                if (entry := search.entry(path)) is not None:
-                    emit(entry.record(address, owners))
-
-        session.each(args.addresses, record)
+    for address, start in session.paths(args.addresses):
+        with session.telling(address):
+            for path in _Search(args, start, partial(session.blame, address)).paths():
+                out.print(out.name(str(path)), end=end)
 
 
 class _Search:
-    """What to look for, and below which path."""
+    """What to look for, and below which path. ``tell`` is called with the errors."""
 
-    def __init__(
-        self, args: argparse.Namespace, address: Address, start: RootedPath, session: Session
-    ) -> None:
+    def __init__(self, args: argparse.Namespace, start: RootedPath, tell: Tell) -> None:
         self._maxdepth: int | None = args.maxdepth
         self._types: frozenset[int] | None = args.type
         self._matches = _matcher(args.name)
-        self._address = address
         self._start = start
-        self._session = session
+        self.tell = tell
 
     def paths(self) -> Iterator[RootedPath]:
-        """What matches, each directory before what is in it."""
+        """Yield what matches, each directory before what is in it."""
         start = self._start
-        first = self._first()
+        first = self._first(None)
         if self._matches(first.name) and self._has_type(first):
             yield start
         if not stat.S_ISDIR(first.status.st_mode) or self._maxdepth == 0:
             return
         depth_of_start = len(start.parts)
-        for directory, dirnames, filenames in start.walk(on_error=self._tell):
+        for directory, dirnames, filenames in start.walk(on_error=self.tell):
             names = [*dirnames, *filenames]
             if len(directory.parts) - depth_of_start + 1 == self._maxdepth:
                 dirnames.clear()
             for name in filter(self._matches, names):
                 path = directory / name
-                if self._types is None or self._has_type(self.entry(path)):
+                if self._types is None or self._has_type(self.entry(path, None)):
                     yield path
 
-    def entry(self, path: RootedPath) -> Entry | None:
-        """``path`` looked at; None, and a complaint, where it went away meanwhile."""
+    def entry(self, path: RootedPath, tell: Tell | None) -> Entry | None:
+        """Look at ``path``. Return None, after a message, if it was removed meanwhile."""
         try:
-            return self._first() if path == self._start else Entry.of(path)
+            return self._first(tell) if path == self._start else Entry.of(path, tell)
         except OSError as error:
-            self._tell(error)
+            self.tell(error)
             return None
 
-    def _first(self) -> Entry:
-        """The start of the search: what is there, or a link that leads nowhere."""
+    def _first(self, tell: Tell | None) -> Entry:
+        """Look at the start of the search, or at the link there if it leads nowhere."""
         try:
             return Entry.of_target(self._start)
         except OSError as error:
             if error.errno not in _LEADS_NOWHERE:
                 raise
-            return Entry.of(self._start)
+            return Entry.of(self._start, tell)
 
     def _has_type(self, entry: Entry | None) -> bool:
         if entry is None:
             return False
         return self._types is None or stat.S_IFMT(entry.status.st_mode) in self._types
 
-    def _tell(self, error: OSError) -> None:
-        self._session.blame(self._address, error)
-
 
 def depth(text: str) -> int:
-    """A number of levels, for ``argparse``."""
+    """Parse a number of levels, for ``argparse``."""
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of levels")
+        raise argparse.ArgumentTypeError(f"not a number of levels: {text!r}")
     return int(text)
 
 
@@ -155,10 +138,12 @@ def _types(text: str) -> frozenset[int]:
     letters = text.split(",")
     unknown = [letter for letter in letters if letter not in _TYPES]
     if unknown:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is no type of file: {', '.join(_TYPES)}")
+        raise argparse.ArgumentTypeError(
+            f"not a file type: {unknown[0]!r}; use {', '.join(_TYPES)}"
+        )
     return frozenset(_TYPES[letter] for letter in letters)
 
 
 def _matcher(pattern: str | None) -> Callable[[str], object]:
-    """Whether a name matches; fnmatch(3) sees nothing special in a dot at its start."""
+    """Return what tells whether a name matches. A dot at its start is like any other character."""
     return re.compile("" if pattern is None else translate(pattern)).match

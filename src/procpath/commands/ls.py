@@ -1,32 +1,31 @@
-"""``procpath ls``: what is in a directory, the short or the long way.
-
-What leads to no directory is listed itself.
-"""
+"""``procpath ls``: list directories, and anything else by itself."""
 
 from __future__ import annotations
 
 import argparse
-import errno
+import os
 import stat
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from errno import ELOOP, ENOENT, ENOTDIR
+from functools import partial
+from typing import NamedTuple
 
 from procpath import RootedPath
-from procpath.commands.entry import Entry, Owners, local_time
+from procpath.commands.entry import Entry, Owners, Tell, local_time
 from procpath.commands.output import Cell, Output
-from procpath.commands.session import Address, Session, add_addresses, add_json
+from procpath.commands.session import Session, add_addresses, add_json
+from procpath.tree.held import Closing
 
-SUMMARY: Final = "list directories; owners have their names in the container"
+_NOT_A_DIRECTORY = (ENOTDIR, ENOENT, ELOOP)
+"""Errnos of a file, of a dangling link, of a loop or magic link: these are listed themselves."""
 
-_NO_DIRECTORY: Final = (errno.ENOTDIR, errno.ENOENT, errno.ELOOP)
-"""Of a file, a dangling link, a loop or magic link: there is something to list nevertheless."""
-
-_SIZE_COLUMN: Final = 4
-_RIGHT: Final = (1, _SIZE_COLUMN)
+_SIZE_COLUMN = 4
+_RIGHT = (1, _SIZE_COLUMN)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Tell the parser what the command takes."""
+    """Add the arguments of the command."""
     add_addresses(parser)
     parser.add_argument(
         "-l",
@@ -44,71 +43,97 @@ def run(args: argparse.Namespace, session: Session) -> None:
         _print_json(args, session)
         return
     out = session.out
-    several = len(args.addresses) > 1
-    is_first = True
-
-    def show(address: Address, path: RootedPath) -> None:
-        nonlocal is_first
-        entries = list(_entries(address, path, args.all, session))
-        if several:
-            out.print(("" if is_first else "\n") + out.name(str(address)) + ":")
-        is_first = False
-        if args.long:
-            _print_long(entries, Owners(path.root_handle), out)
-        elif out.is_terminal:
-            out.columns([entry.cell(out) for entry in entries])
-        else:
-            for entry in entries:
-                out.print(entry.name)
-
-    session.each(args.addresses, show)
+    before = ""
+    for address, path in session.paths(args.addresses):
+        with session.telling(address), _listing(path, args.all) as listing:
+            if len(args.addresses) > 1:
+                out.print(f"{before}{out.name(str(address))}:")
+                before = "\n"
+            tell = partial(session.blame, address)
+            if args.long:
+                owners = Owners(path.root_handle)
+                out.table(_LongRows(listing.entries(tell), owners, out), right=_RIGHT)
+            elif out.is_terminal:
+                out.columns([entry.cell(out) for entry in listing.entries(tell)])
+            else:
+                for name in listing.names:
+                    out.print(name)
 
 
 def _print_json(args: argparse.Namespace, session: Session) -> None:
     with session.out.json_array() as emit:
-
-        def record(address: Address, path: RootedPath) -> None:
-            owners = Owners(path.root_handle)
-            for entry in _entries(address, path, args.all, session):
-                emit(entry.record(address, owners))
-
-        session.each(args.addresses, record)
+        for address, path in session.paths(args.addresses):
+            with session.telling(address), _listing(path, args.all) as listing:
+                owners = Owners(path.root_handle)
+                for entry in listing.entries(partial(session.blame, address)):
+                    emit(entry.record(address, owners))
 
 
-def _entries(
-    address: Address, path: RootedPath, hidden_too: bool, session: Session
-) -> Iterator[Entry]:
-    """What is to be listed at ``path``, by name."""
+class _Listing(NamedTuple):
+    """The names to list, and how to look at one."""
+
+    names: list[str]
+    look: Callable[[str, Tell], Entry]
+
+    def entries(self, tell: Tell) -> Iterator[Entry]:
+        """Look at each name; ``tell`` is called with the errors."""
+        for name in self.names:
+            try:
+                yield self.look(name, tell)
+            except OSError as error:
+                # Removed meanwhile; the others are still to be listed.
+                tell(error)
+
+
+@contextmanager
+def _listing(path: RootedPath, hidden_too: bool) -> Iterator[_Listing]:
+    """List a directory, which is held meanwhile, or anything else by itself."""
     try:
-        children = list(path.iterdir())
+        fd = path.root_handle.open(str(path), os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        if error.errno not in _NO_DIRECTORY:
+        if error.errno not in _NOT_A_DIRECTORY:
             raise
-        yield Entry.of(path)
+        fd = None
+    if fd is None:
+        yield _Listing([Entry.of(path).name], lambda _, tell: Entry.of(path, tell))
         return
-    for child in sorted(children, key=str):
-        if child.name.startswith(".") and not hidden_too:
-            continue
-        try:
-            yield Entry.of(child)
-        except OSError as error:
-            # It went away meanwhile; the others are still to be listed.
-            session.blame(address, error)
+    with Closing(fd):
+        names = sorted(name for name in os.listdir(fd) if hidden_too or not name.startswith("."))
+        top = str(path).rstrip("/")
+        yield _Listing(names, lambda name, tell: Entry.of_child(fd, f"{top}/{name}", tell))
 
 
-def _print_long(entries: list[Entry], owners: Owners, out: Output) -> None:
-    out.table(
-        [
-            [
-                Cell(stat.filemode(entry.status.st_mode)),
-                Cell(str(entry.status.st_nlink)),
-                Cell(out.name(str(owners.user(entry.status.st_uid)))),
-                Cell(out.name(str(owners.group(entry.status.st_gid)))),
-                Cell(entry.device or str(entry.status.st_size)),
-                Cell(local_time(entry.status.st_mtime_ns, "%Y-%m-%d %H:%M")),
+class _LongRows:
+    """The rows of ``ls -l``, of which only what is shown is kept, and made when printed.
+
+    The ``stat_result`` of each of 300,000 files would take 200 MiB more.
+    """
+
+    def __init__(self, entries: Iterable[Entry], owners: Owners, out: Output) -> None:
+        self._owners = owners
+        self._out = out
+        self._shown = [
+            (
+                entry.status.st_mode,
+                entry.status.st_nlink,
+                entry.status.st_uid,
+                entry.status.st_gid,
+                entry.device or entry.status.st_size,
+                entry.status.st_mtime_ns // 1_000_000_000,
                 entry.cell(out)._replace(tail=entry.pointing(out)),
-            ]
+            )
             for entry in entries
-        ],
-        right=_RIGHT,
-    )
+        ]
+
+    def __iter__(self) -> Iterator[list[Cell]]:
+        name = self._out.name
+        for mode, links, uid, gid, size, seconds, cell in self._shown:
+            yield [
+                Cell(stat.filemode(mode)),
+                Cell(str(links)),
+                Cell(name(str(self._owners.user(uid)))),
+                Cell(name(str(self._owners.group(gid)))),
+                Cell(str(size)),
+                Cell(local_time(seconds, "%Y-%m-%d %H:%M")),
+                cell,
+            ]

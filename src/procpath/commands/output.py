@@ -1,15 +1,13 @@
-"""What commands write to standard output, made for people or for programs.
+"""Standard output of the commands, for readers and for programs.
 
-Names in a container are chosen by whoever owns it, so a name may carry escape sequences.
-:class:`Output` promises that none of them reaches a terminal: there names are quoted as ls(1)
-quotes them, in a way that a shell reads back. Into pipes and files they go byte by byte, and
-in JSON, which is plain ASCII, bytes that are not UTF-8 are the escapes ``\\udc80`` to
-``\\udcff`` (PEP 383, ``surrogateescape``), so that ``os.fsencode()`` gives them back.
+Whoever owns a container chooses the names in it, so a name may carry escape sequences. On a
+terminal, names are quoted as ls(1) quotes them, so that a shell reads them back. Pipes and files
+get their bytes. JSON is ASCII: bytes that are not UTF-8 are the escapes ``\\udc80`` to ``\\udcff``
+(PEP 383), which ``os.fsencode()`` turns back into the bytes.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -17,15 +15,16 @@ import shlex
 import shutil
 import sys
 import unicodedata
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Final, NamedTuple
+from errno import EAGAIN, EBADF
+from typing import NamedTuple, TextIO
 
 from procpath.errors import os_error
 
-_BOLD: Final = "1"
-_DIM: Final = "2"
-_STYLES: Final = {
+_BOLD = "1"
+_DIM = "2"
+_STYLES = {
     "heading": _BOLD,
     "note": _DIM,
     "good": "32",
@@ -35,18 +34,20 @@ _STYLES: Final = {
     "executable": "32",
     "special": "33",
 }
-"""What a style is on a terminal with colours: parameters of SGR (console_codes(4))."""
+"""SGR parameters of each style, for a terminal with colours (console_codes(4))."""
 
-_NAMED_ESCAPES: Final = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}
+_NAMED_ESCAPES = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}
 
 _NEEDS_NO_QUOTES = re.compile(r"[\w@%+=:,./-]+")
 
-_GAP: Final = 2
-"""Spaces between two columns."""
+_DOTS = "..."
+_CHARACTERS_IN_A_COLUMN = 8
+_GAP = 2
+"""spaces between two columns"""
 
 
 class OutputFailedError(Exception):
-    """Standard output cannot be written to. No ``OSError``, which would be taken for a path's."""
+    """Standard output cannot be written to. Not an ``OSError``, which is one path's."""
 
     def __init__(self, cause: OSError) -> None:
         super().__init__(str(cause))
@@ -54,22 +55,22 @@ class OutputFailedError(Exception):
 
 
 class Cell(NamedTuple):
-    """A piece of text in a table."""
+    """One field of a table."""
 
     text: str
     style: str = ""
     """a key of ``_STYLES``, or empty"""
     tail: str = ""
-    """what follows the text, in no style"""
+    """what follows the text, without the style"""
 
 
 class Output:
-    """Standard output: bytes, and whether a terminal shows them."""
+    """Standard output, which may be a terminal."""
 
     def __init__(self) -> None:
         """Take ``sys.stdout``; ``OutputFailedError`` where that was closed (``>&-``)."""
         if sys.stdout is None:
-            raise OutputFailedError(os_error(errno.EBADF))
+            raise OutputFailedError(os_error(EBADF))
         self._stream = sys.stdout
         self.is_terminal = self._stream.isatty()
         # https://no-color.org: set, and not empty. A dumb terminal knows no sequences.
@@ -87,45 +88,49 @@ class Output:
                 # With PYTHONUNBUFFERED there is no buffer, and a write may be a part of it.
                 written = self._stream.buffer.write(rest)
                 if written is None:
-                    raise os_error(errno.EAGAIN)
+                    raise os_error(EAGAIN)
                 rest = rest[written:]
         except OSError as error:
             raise OutputFailedError(error) from None
 
     def flush(self) -> None:
-        """Hand over what was written so far, by others through ``sys.stdout`` too."""
+        """Flush what was written here or through ``sys.stdout``."""
         try:
             self._stream.flush()
         except OSError as error:
             raise OutputFailedError(error) from None
 
     def print(self, text: str = "", end: str = "\n") -> None:
-        """Write text and ``end``; names in it went through :meth:`name`, or are file names to a
-        byte.
-        """
+        """Write text and ``end``. Names in it have gone through :meth:`name`."""
         self.write(_encoded(text + end))
 
     def name(self, name: str) -> str:
-        """A file name as this output may show it: quoted on a terminal, else as it is."""
+        """Return a file name, quoted if this is a terminal."""
         return quoted(name) if self.is_terminal else name
 
     def paint(self, text: str, style: str) -> str:
-        """``text`` in a style, where there are colours."""
+        """Return ``text`` in a style, if there are colours."""
         if not (style and self._has_colors and text):
             return text
         return f"\033[{_STYLES[style]}m{text}\033[0m"
 
     def can_show(self, text: str) -> bool:
-        """Whether the locale's encoding has all characters of ``text``."""
+        """Return whether the locale's encoding has all characters of ``text``."""
         try:
             text.encode(sys.getfilesystemencoding())
         except UnicodeEncodeError:
             return False
         return True
 
-    def table(self, rows: Sequence[Sequence[Cell]], right: Collection[int] = ()) -> None:
-        """Rows of cells in aligned columns; those numbered in ``right`` to the right."""
-        widths = [max(map(_cell_width, column)) for column in zip(*rows, strict=True)]
+    def table(self, rows: Iterable[Sequence[Cell]], right: Collection[int] = ()) -> None:
+        """Print rows in aligned columns; those numbered in ``right`` are aligned to the right.
+
+        ``rows`` is iterated over twice, so a long table may make its cells on the way.
+        """
+        widths: list[int] = []
+        for row in rows:
+            widths = [*widths, *[0] * (len(row) - len(widths))]
+            widths = list(map(max, widths, map(_cell_width, row)))
         for row in rows:
             padded = [
                 self._padded(cell, width, number in right)
@@ -134,7 +139,7 @@ class Output:
             self.print((" " * _GAP).join(padded).rstrip(" "))
 
     def columns(self, cells: Sequence[Cell]) -> None:
-        """Cells down and then across, in as many columns as the terminal has room for."""
+        """Print cells down and then across, in as many columns as fit on the terminal."""
         room = shutil.get_terminal_size().columns
         for count in range(min(len(cells), room // (_GAP + 1)), 0, -1):
             height = -(-len(cells) // count)
@@ -154,7 +159,7 @@ class Output:
 
     @contextmanager
     def json_array(self) -> Iterator[Callable[[object], None]]:
-        """Write a JSON array item by item, each on a line, by calling what this gives."""
+        """Write a JSON array: the function that this gives writes an item, on a line each."""
         before = "["
 
         def emit(item: object) -> None:
@@ -175,22 +180,22 @@ class Output:
         return spaces + text if to_the_right else text + spaces
 
 
-def discard_standard_output() -> None:
-    """Let what is still buffered for a standard output that failed go nowhere.
+def discard(stream: TextIO) -> None:
+    """Redirect a standard stream that failed to ``/dev/null``.
 
-    Otherwise the interpreter tries, and complains, once more when it exits.
+    Otherwise the interpreter tries to write the rest of the buffer when it exits.
     """
     with suppress(AttributeError, OSError):
-        fd = sys.stdout.fileno()
+        fd = stream.fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         os.dup2(nowhere, fd)
         os.close(nowhere)
 
 
 def printable(text: str) -> str:
-    """``text`` in one line without control characters or anything else that a terminal obeys.
+    """Return ``text`` on one line, with everything escaped that a terminal may obey.
 
-    That includes what turns the direction of writing, and bytes that are not UTF-8.
+    That includes characters that change the direction of writing, and bytes that are not UTF-8.
     """
     if text.isprintable():
         return text
@@ -198,7 +203,7 @@ def printable(text: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """``name`` as a shell reads it back, and a terminal shows it."""
+    """Return ``name`` quoted for a shell, without anything that a terminal obeys."""
     if not name.isprintable():
         inner = name.replace("\\", r"\\").replace("'", r"\'")
         return f"$'{printable(inner)}'"
@@ -206,12 +211,16 @@ def quoted(name: str) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """``text`` with no more than ``width`` columns, cut off with dots."""
-    if _width(text) <= width:
-        return text
-    while _width(text) > width - 3:
-        text = text[:-1]
-    return f"{text}..."
+    """Return ``text`` cut to ``width`` columns, with dots at its end if it was longer."""
+    used, end = 0, 0
+    for index, char in enumerate(text):
+        used += _width(char)
+        if used <= width - len(_DOTS):
+            end = index + 1
+        # Accents take no column, however many there are.
+        if used > width or index >= _CHARACTERS_IN_A_COLUMN * width:
+            return text[:end] + _DOTS
+    return text
 
 
 def _escaped(char: str) -> str:
@@ -224,7 +233,7 @@ def _encoded(text: str) -> bytes:
     try:
         return os.fsencode(text)
     except UnicodeEncodeError:
-        # Of a text, such as an os-release; names come from os.fsdecode().
+        # Text such as an os-release; names come from os.fsdecode().
         return text.encode(sys.getfilesystemencoding(), "backslashreplace")
 
 
@@ -233,7 +242,7 @@ def _cell_width(cell: Cell) -> int:
 
 
 def _width(text: str) -> int:
-    """How many columns of a terminal ``text`` takes (UAX #11)."""
+    """Return how many columns of a terminal ``text`` takes (UAX #11)."""
     return len(text) if text.isascii() else sum(map(_char_width, text))
 
 

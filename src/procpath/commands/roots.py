@@ -1,171 +1,141 @@
-"""``procpath roots``: the containers of this machine, one for each mount namespace.
-
-Of each mount namespace the first process that can be looked into stands for all; when it ends
-meanwhile, another of the same namespace does (tracee #3200). What a container says of itself
-(os-release(5), the command) is shown, and believed by nobody.
-"""
+"""``procpath roots``: list the containers of this machine, one for each mount namespace."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import re
-from typing import Final, NamedTuple
+import select
+import signal
+from collections.abc import Callable, Iterator
+from errno import EACCES, EPERM
+from functools import partial
+from time import monotonic, sleep
+from typing import Any, NoReturn
 
-from procpath import ProcessDir, Root, UnverifiedProcError
 from procpath.commands.output import Cell, printable, quoted, shortened
 from procpath.commands.session import Session, add_json
+from procpath.containers import Container, describe, processes_by_mount_namespace
 
-SUMMARY: Final = "list every mount namespace, with a process in it and its operating system"
+_SECONDS = 1.0
+"""How long a mount namespace may take."""
 
-_OS_RELEASES: Final = ("/etc/os-release", "/usr/lib/os-release")
-_PRETTY_NAME = re.compile(r"^PRETTY_NAME=(.*)$", re.MULTILINE)
-_ESCAPED = re.compile(r"\\([\\\"$`])")
-"""What os-release(5) lets stand in double quotes."""
-
-_ENOUGH: Final = 1 << 16
-"""Bytes of a file of somebody else's that are read."""
-
-_ENOUGH_OF_A_COMMAND: Final = 1 << 12
-
-_OS_COLUMNS: Final = 40
-_COMMAND_COLUMNS: Final = 60
-
-
-class FoundRoot(NamedTuple):
-    """One mount namespace, and a process that is in it."""
-
-    mount_namespace: int
-    """the inode number that ``/proc/PID/ns/mnt`` shows (namespaces(7))"""
-    processes: int
-    """how many are in it, as far as they may be looked into"""
-    pid: int
-    command: str
-    os: str | None
-    """``PRETTY_NAME`` of its os-release"""
+_OS_COLUMNS = 40
+_COMMAND_COLUMNS = 60
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Tell the parser what the command takes."""
+    """Add the arguments of the command."""
     add_json(parser)
 
 
 def run(args: argparse.Namespace, session: Session) -> None:
     """Print every mount namespace that can be seen."""
-    members, refusals = _by_mount_namespace(session)
-    found = [root for each in members.items() if (root := describe(*each, session)) is not None]
+    proc = session.proc
+    if proc is None:
+        return
+    denied = 0
+
+    def on_error(pid: int, error: OSError) -> None:
+        nonlocal denied
+        if error.errno in (EACCES, EPERM):
+            denied += 1
+        else:
+            session.complain(f"process {pid}", error)
+
+    records = []
+    for mount_namespace, pids in processes_by_mount_namespace(proc, on_error).items():
+        known, problem = answer_in_time(partial(describe, proc, mount_namespace, pids))
+        if problem:
+            session.complain(f"process {pids[0]}", problem)
+        if known:
+            records.append(_record(Container(*known)))
     if args.json:
         with session.out.json_array() as emit:
-            for root in found:
-                emit(root._asdict())
+            for record in records:
+                emit(record)
     else:
-        _print(found, session)
-    if refusals:
-        many = f"{len(refusals)} processes" if len(refusals) > 1 else "1 process"
-        session.note(f"{many} left out that may not be looked into: {refusals[0].strerror}")
+        _print(records, session)
+    if denied:
+        many = f"{denied} processes" if denied > 1 else "1 process"
+        session.note(f"skipped {many}: permission denied")
 
 
-def _by_mount_namespace(session: Session) -> tuple[dict[int, list[int]], list[OSError]]:
-    """The PIDs in each mount namespace, oldest process first, and why the others' is not known."""
-    members: dict[int, list[tuple[int, int]]] = {}
-    refusals: list[OSError] = []
-    for pid in session.proc.pids():
-        try:
-            with session.proc.process(pid) as process:
-                # By their age, since numbers start again from below at some time.
-                member = (process.start_time, pid)
-                members.setdefault(process.mount_namespace, []).append(member)
-        except UnverifiedProcError:
-            raise
-        except ProcessLookupError:
-            continue  # It has ended meanwhile.
-        except OSError as error:
-            refusals.append(error)
-    by_age = {each: [pid for _, pid in sorted(found)] for each, found in members.items()}
-    return by_age, refusals
+def answer_in_time(ask: Callable[[], Iterator[object]]) -> tuple[Any, str]:
+    """Return the last that ``ask`` yields within a second, and what went wrong.
 
-
-def describe(mount_namespace: int, pids: list[int], session: Session) -> FoundRoot | None:
-    """The namespace by the first process of it that still is there; kernel threads last.
-
-    None where all have ended meanwhile.
+    A child asks, and what it yields comes back as JSON. A child that waits for a FUSE server may
+    not even end when it is killed (``request_wait_answer()`` of ``fs/fuse/dev.c``): it is left.
     """
-    kernel_thread: FoundRoot | None = None
-    for pid in pids:
+    answer, problem = None, f"no answer within {_SECONDS:.0f} second"
+    deadline = monotonic() + _SECONDS
+    reader, writer = os.pipe()
+    with open(reader, "rb", buffering=0) as answers:
         try:
-            with session.proc.process(pid) as process:
-                command = _command(process)
-                if not command and kernel_thread is not None:
-                    continue
-                found = FoundRoot(
-                    process.mount_namespace,
-                    len(pids),
-                    pid,
-                    command or f"[{process.read_text('comm').rstrip()}]",
-                    _os_name(process),
-                )
-                # Its mounts come apart at its end, so what was read before counts only if it
-                # still lives; and its number may have been another's when it was listed.
-                if found.mount_namespace != mount_namespace or not process.is_alive():
-                    continue
-        except UnverifiedProcError:
-            raise
-        except OSError:
-            continue
-        if command:
-            return found
-        kernel_thread = found
-    return kernel_thread
+            pid = os.fork()
+            if pid == 0:
+                _answer(ask, writer)
+        finally:
+            os.close(writer)
+        try:
+            data = b""
+            poll = select.poll()
+            poll.register(answers)
+            while poll.poll(max(0, deadline - monotonic()) * 1000):
+                chunk = answers.read(1 << 16)
+                data += chunk
+                if not chunk:
+                    problem = ""
+                    break
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            for _ in range(10):
+                if os.waitpid(pid, os.WNOHANG)[0]:
+                    break
+                sleep(0.01)
+    for line in data.split(b"\n")[:-1]:
+        better, trouble = json.loads(line)
+        answer, problem = better or answer, trouble or problem
+    return answer, problem
 
 
-def _command(process: ProcessDir) -> str:
-    """The command line, as a shell reads it; empty of a kernel thread (proc_pid_cmdline(5))."""
-    with process.open("cmdline", "rb") as file:
-        raw = file.read(_ENOUGH_OF_A_COMMAND)
-    words = os.fsdecode(raw).rstrip("\0").split("\0")
-    return " ".join(map(quoted, words)) if raw else ""
-
-
-def _os_name(process: ProcessDir) -> str | None:
-    with Root.of_process(process, special_files="refuse") as root:
-        for path in _OS_RELEASES:
+def _answer(ask: Callable[[], Iterator[object]], writer: int) -> NoReturn:
+    try:
+        with open(writer, "w") as out:
             try:
-                fd = root.open(path, os.O_RDONLY)
-                with open(fd, "rb") as file:
-                    text = file.read(_ENOUGH).decode("utf-8", "surrogateescape")
-            except UnverifiedProcError:
-                raise
-            except OSError:
-                continue
-            return pretty_name(text)
-    return None
+                for answer in ask():
+                    print(json.dumps([answer, ""]), file=out, flush=True)
+            except Exception as error:
+                # Whatever one process brings about, the others are to be listed.
+                reason = isinstance(error, OSError) and error.strerror
+                print(json.dumps([None, reason or f"{type(error).__name__}: {error}"]), file=out)
+    finally:
+        os._exit(0)
 
 
-def pretty_name(os_release: str) -> str | None:
-    """``PRETTY_NAME`` of the text of an os-release; None where it has none."""
-    assigned = _PRETTY_NAME.findall(os_release)
-    if not assigned:
-        return None
-    value: str = assigned[-1].strip()
-    if len(value) > 1 and value[0] == value[-1] == "'":
-        value = value[1:-1]
-    elif len(value) > 1 and value[0] == value[-1] == '"':
-        value = _ESCAPED.sub(r"\1", value[1:-1])
-    return value or None
+def _record(container: Container) -> dict[str, Any]:
+    command = " ".join(map(quoted, container.arguments or ()))
+    return {
+        "mount_namespace": container.mount_namespace,
+        "processes": container.processes,
+        "pid": container.pid,
+        "command": command or f"[{container.name}]",
+        "os": (container.os_release or {}).get("PRETTY_NAME") or None,
+    }
 
 
-def _print(found: list[FoundRoot], session: Session) -> None:
+def _print(records: list[dict[str, Any]], session: Session) -> None:
     heading = [
         Cell(text, "heading") for text in ("PID", "MOUNT NAMESPACE", "PROCESSES", "OS", "COMMAND")
     ]
     rows = [
         [
-            Cell(str(root.pid)),
-            Cell(str(root.mount_namespace)),
-            Cell(str(root.processes)),
-            Cell(shortened(printable(root.os or "-"), _OS_COLUMNS)),
-            Cell(shortened(printable(root.command), _COMMAND_COLUMNS)),
+            Cell(str(record["pid"])),
+            Cell(str(record["mount_namespace"])),
+            Cell(str(record["processes"])),
+            Cell(shortened(printable(record["os"] or "-"), _OS_COLUMNS)),
+            Cell(shortened(printable(record["command"]), _COMMAND_COLUMNS)),
         ]
-        for root in found
+        for record in records
     ]
     session.out.table([heading, *rows], right=(0, 1, 2))

@@ -1,8 +1,7 @@
-"""What a command has at hand while it runs, and what an address on the command line means.
+"""One run of ``procpath``: addresses, output, procfs and exit status.
 
-:class:`Session` promises that a failure at one address is told in one line on standard error
-(``procpath: PATH: reason``), sets the exit status and stops no other address. Rests on
-:class:`procpath.Root`.
+An error at one address is reported on standard error in one line, sets the exit status, and
+stops no other address.
 """
 
 from __future__ import annotations
@@ -11,22 +10,23 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import NamedTuple, Unpack
 
 from procpath import Root, RootedPath, UnverifiedProcError, VerifiedProc
-from procpath.commands.output import Output, printable
+from procpath.commands.output import Output, discard, printable
 from procpath.root import OptionArguments
 
-_OF_PROCESS = re.compile(r"([0-9]+):(/.*)", re.DOTALL)
+_OF_PROCESS = re.compile(r"(-?[0-9]+):(/.*)", re.DOTALL)
 
 
 class Address(NamedTuple):
-    """``PID:/path`` or ``DIR:/path``: an in-root path, and whose."""
+    """``PID:/path`` or ``DIR:/path``: an in-root path, and whose root."""
 
     holder: int | str
-    """a PID, or a directory by its host path"""
+    """a PID, or the host path of a directory"""
     path: str
     """with one slash at its start"""
 
@@ -34,12 +34,12 @@ class Address(NamedTuple):
         return f"{self.holder}:{self.path}"
 
     def at(self, path: object) -> str:
-        """The address of another path in the same root."""
+        """Return the address of another path in the same root."""
         return f"{self.holder}:{path}"
 
 
 class Session:
-    """One run of ``procpath``: its output, its procfs, and how it will exit."""
+    """One run of ``procpath``."""
 
     def __init__(self, out: Output, proc_path: str | None = None) -> None:
         """``proc_path``: where the procfs is mounted, if not at ``/proc``."""
@@ -49,26 +49,56 @@ class Session:
         self._proc_path = proc_path
 
     @cached_property
-    def proc(self) -> VerifiedProc:
-        """The procfs in which processes are looked for."""
-        if self._proc_path is None:
-            return VerifiedProc.default()
-        return VerifiedProc(self._proc_path)
+    def proc(self) -> VerifiedProc | None:
+        """The procfs to look for processes in. None, after a message, if there is none."""
+        try:
+            return VerifiedProc(self._proc_path) if self._proc_path else VerifiedProc.default()
+        except OSError as error:
+            self.complain(os.fsdecode(error.filename or self.proc_path), error)
+            return None
 
     @property
     def proc_path(self) -> str:
-        """Where it is mounted, or should be."""
+        """Where the procfs is mounted, or should be."""
         return "/proc" if self._proc_path is None else self._proc_path
 
-    def complain(self, where: str, reason: OSError | str) -> None:
-        """Say in one line what failed, and exit with 1 in the end."""
-        # Where both go to one terminal, what was printed before comes before.
-        self.out.flush()
-        complain(where, reason)
-        self.status = 1
+    def paths(
+        self, addresses: Iterable[Address], **options: Unpack[OptionArguments]
+    ) -> Iterator[tuple[Address, RootedPath]]:
+        """Yield each address with its path, whose root is open until the next one is asked for.
+
+        A root that cannot be opened is reported and left out.
+        """
+        for address in addresses:
+            root = self.open_root(address, **options)
+            if root is not None:
+                with root:
+                    yield address, RootedPath(root, address.path)
+
+    def open_root(self, address: Address, **options: Unpack[OptionArguments]) -> Root | None:
+        """Open the root of an address. Return None, after a message, if that fails."""
+        holder = address.holder
+        try:
+            if isinstance(holder, str):
+                return Root.at(holder, **options)
+            if self.proc is not None:
+                return Root.of_process(holder, proc=self.proc, **options)
+        except UnverifiedProcError as error:
+            self.complain(os.fsdecode(error.filename or self.proc_path), error)
+        except OSError as error:
+            self.complain(holder if isinstance(holder, str) else str(address), error)
+        return None
+
+    @contextmanager
+    def telling(self, address: Address) -> Iterator[None]:
+        """Report an ``OSError`` of the block, and go on after it."""
+        try:
+            yield
+        except OSError as error:
+            self.blame(address, error)
 
     def blame(self, address: Address, error: OSError) -> None:
-        """:meth:`complain` of what failed at ``address``, or below it, as the error names it."""
+        """Report an error at ``address``, or at the path below it that the error names."""
         filename = error.filename
         if not filename or not isinstance(filename, (str, bytes)):
             self.complain(str(address), error)
@@ -77,54 +107,21 @@ class Session:
         else:
             self.complain(address.at(os.fsdecode(filename)), error)
 
+    def complain(self, where: str, reason: OSError | str) -> None:
+        """Report an error in one line, and exit with 1 in the end."""
+        # Where both go to one terminal, what was printed before comes before.
+        self.out.flush()
+        complain(where, reason)
+        self.status = 1
+
     def note(self, text: str) -> None:
-        """Say in one line of standard error what is worth knowing and no failure."""
+        """Print one line on standard error that is not about an error."""
         self.out.flush()
         _to_stderr(text)
 
-    def each(
-        self,
-        addresses: Iterable[Address],
-        act: Callable[[Address, RootedPath], None],
-        **options: Unpack[OptionArguments],
-    ) -> None:
-        """Call ``act`` with the path of each address, whose root has these ``options``.
-
-        Raises ``OSError`` where no process can be looked for, because there is no procfs.
-        """
-        for address in addresses:
-            root = self.open_root(address, **options)
-            if root is None:
-                continue
-            with root:
-                try:
-                    act(address, RootedPath(root, address.path))
-                except OSError as error:
-                    self.blame(address, error)
-
-    def open_root(self, address: Address, **options: Unpack[OptionArguments]) -> Root | None:
-        """The root of an address with these ``options``, or None and a complaint.
-
-        Raises ``OSError`` where no process can be looked for, because there is no procfs.
-        """
-        holder = address.holder
-        if isinstance(holder, str):
-            try:
-                return Root.at(holder, **options)
-            except OSError as error:
-                self.complain(holder, error)
-                return None
-        proc = self.proc
-        try:
-            return Root.of_process(holder, proc=proc, **options)
-        except OSError as error:
-            unverified = isinstance(error, UnverifiedProcError)
-            self.complain(error.filename if unverified else str(address), error)
-            return None
-
 
 def parse_address(text: str) -> Address:
-    """An address by what was typed, for ``argparse``."""
+    """Parse an address, for ``argparse``."""
     of_process = _OF_PROCESS.fullmatch(text)
     if of_process is not None:
         # More digits than int() takes, and than any PID has (proc_sys_kernel(5), pid_max).
@@ -135,13 +132,13 @@ def parse_address(text: str) -> Address:
     directory, colon, path = text.partition(":/")
     if not (directory and colon):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no address: PID:/path, or DIR:/path for a directory of the host"
+            f"not an address: {text!r}; use PID:/path, or DIR:/path for a directory of the host"
         )
     return Address(directory, _absolute(path))
 
 
 def add_addresses(parser: argparse.ArgumentParser) -> None:
-    """Let the command take one or more addresses, as ``addresses``."""
+    """Add one or more ADDRESS arguments, as ``addresses``."""
     parser.add_argument(
         "addresses",
         metavar="ADDRESS",
@@ -152,7 +149,7 @@ def add_addresses(parser: argparse.ArgumentParser) -> None:
 
 
 def add_json(parser: argparse.ArgumentParser | argparse._MutuallyExclusiveGroup) -> None:
-    """Let the command have ``--json``."""
+    """Add ``--json``."""
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
@@ -164,11 +161,17 @@ def complain(where: str, reason: OSError | str) -> None:
 
 
 def _to_stderr(text: str) -> None:
-    # None where it was closed (2>&-); print() would take standard output then.
-    if sys.stderr is not None:
+    # None if it was closed (2>&-); print() would write to standard output then.
+    if sys.stderr is None:
+        return
+    try:
         sys.stderr.write(f"procpath: {printable(text)}\n")
+        sys.stderr.flush()
+    except OSError:
+        # Nobody can be told, but by the exit status.
+        discard(sys.stderr)
 
 
 def _absolute(path: str) -> str:
-    """``path`` with one slash at its start, not the two that POSIX lets mean something else."""
+    """Return ``path`` with one slash at its start: two may mean something else (POSIX)."""
     return "/" + path.lstrip("/")

@@ -1,23 +1,19 @@
-"""``procpath stat``: everything that is known about a file."""
+"""``procpath stat``: print everything that is known about a file."""
 
 from __future__ import annotations
 
 import argparse
 import stat
-from typing import Final
+from collections.abc import Iterator
+from functools import partial
 
-from procpath import RootedPath
 from procpath.commands.entry import Entry, Owner, Owners, device_number, local_time, permissions
 from procpath.commands.output import Cell, Output
 from procpath.commands.session import Address, Session, add_addresses, add_json
 
-SUMMARY: Final = "tell everything about a file, or about a link itself"
-
-_TIME: Final = "%Y-%m-%d %H:%M:%S"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Tell the parser what the command takes."""
+    """Add the arguments of the command."""
     add_addresses(parser)
     parser.add_argument(
         "-L", "--dereference", action="store_true", help="follow links, and tell of what is there"
@@ -26,37 +22,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, session: Session) -> None:
-    """Tell of each address."""
+    """Print what is known about each address."""
     if args.json:
-        _print_json(args, session)
+        with session.out.json_array() as emit:
+            for address, entry, is_mount, owners in _found(args, session):
+                emit(entry.record(address, owners) | {"mount_point": is_mount})
         return
-    is_first = True
-
-    def show(address: Address, path: RootedPath) -> None:
-        nonlocal is_first
-        path = _meant(path, args)
-        entry = Entry.of(path)
-        if not is_first:
-            session.out.print()
-        is_first = False
-        _print(address, entry, path.is_mount(), Owners(path.root_handle), session.out)
-
-    session.each(args.addresses, show)
+    before = ""
+    for found in _found(args, session):
+        session.out.print(before, end="")
+        before = "\n"
+        _print(*found, session.out)
 
 
-def _print_json(args: argparse.Namespace, session: Session) -> None:
-    with session.out.json_array() as emit:
-
-        def record(address: Address, path: RootedPath) -> None:
-            path = _meant(path, args)
-            entry = Entry.of(path).record(address, Owners(path.root_handle))
-            emit(entry | {"mount_point": path.is_mount()})
-
-        session.each(args.addresses, record)
-
-
-def _meant(path: RootedPath, args: argparse.Namespace) -> RootedPath:
-    return path.resolve(strict=True) if args.dereference else path
+def _found(
+    args: argparse.Namespace, session: Session
+) -> Iterator[tuple[Address, Entry, bool, Owners]]:
+    """Look at each address: yield it, the file, whether it is a mount point, and the owners."""
+    for address, path in session.paths(args.addresses):
+        with session.telling(address):
+            if args.dereference:
+                path = path.resolve(strict=True)
+            entry = Entry.of(path, partial(session.blame, address))
+            yield address, entry, path.is_mount(), Owners(path.root_handle)
 
 
 def _print(address: Address, entry: Entry, is_mount: bool, owners: Owners, out: Output) -> None:
@@ -72,9 +60,9 @@ def _print(address: Address, entry: Entry, is_mount: bool, owners: Owners, out: 
         "inode": f"{status.st_ino} on file system {device_number(status.st_dev)}",
         "links": str(status.st_nlink),
         "mount point": "yes" if is_mount else "no",
-        "accessed": local_time(status.st_atime_ns, _TIME),
-        "modified": local_time(status.st_mtime_ns, _TIME),
-        "changed": local_time(status.st_ctime_ns, _TIME),
+        "accessed": _time(status.st_atime_ns),
+        "modified": _time(status.st_mtime_ns),
+        "changed": _time(status.st_ctime_ns),
     }
     out.table([[Cell(label, "note"), Cell(text)] for label, text in lines.items()])
 
@@ -84,3 +72,7 @@ def _whose(owner: Owner, out: Output) -> str:
     if owner.inside == owner.outside:
         return f"{name} ({owner.inside})"
     return f"{name} ({owner.inside}; {owner.outside} outside its user namespace)"
+
+
+def _time(nanoseconds: int) -> str:
+    return local_time(nanoseconds // 1_000_000_000, "%Y-%m-%d %H:%M:%S")

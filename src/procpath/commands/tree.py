@@ -1,25 +1,24 @@
-"""``procpath tree``: everything below a directory, drawn as a tree, as tree(1) draws it.
+"""``procpath tree``: draw everything below a directory, as tree(1) does.
 
-A link at the start is followed, inside the root; no link below it ever is. Lines are printed
-while the tree is walked: a large one takes no memory, a deep one no recursion.
+A link at the start is followed, inside the root; links below it are not. Lines are printed during
+the walk, so a large tree takes no memory, and a deep one no recursion.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 from procpath import RootedPath
 from procpath.commands.entry import Entry
 from procpath.commands.find import depth
 from procpath.commands.session import Address, Session, add_addresses
 
-SUMMARY: Final = "draw what is below a directory; follows no links"
-
 
 class _Glyphs(NamedTuple):
-    """What the branches are drawn with."""
+    """The strings that branches are drawn with."""
 
     branch: str
     last_branch: str
@@ -27,12 +26,12 @@ class _Glyphs(NamedTuple):
     nothing: str
 
 
-_LINES: Final = _Glyphs("├── ", "└── ", "│   ", "    ")
-_ASCII: Final = _Glyphs("|-- ", "`-- ", "|   ", "    ")
+_LINES = _Glyphs("├── ", "└── ", "│   ", "    ")
+_ASCII = _Glyphs("|-- ", "`-- ", "|   ", "    ")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Tell the parser what the command takes."""
+    """Add the arguments of the command."""
     add_addresses(parser)
     parser.add_argument("-L", metavar="N", dest="levels", type=_levels, help="go down N levels")
     parser.add_argument("-a", "--all", action="store_true", help="names that begin with a dot too")
@@ -40,11 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, session: Session) -> None:
     """Draw the tree at each address."""
-
-    def draw(address: Address, path: RootedPath) -> None:
-        _Drawing(args, address, session).draw(path)
-
-    session.each(args.addresses, draw)
+    for address, path in session.paths(args.addresses):
+        with session.telling(address):
+            _Drawing(args, address, session).draw(path)
 
 
 class _Level:
@@ -57,35 +54,34 @@ class _Level:
         self.prefix = prefix
         """what stands before the branches of its entries"""
         self.is_lowest = False
-        """the directories in it are not entered"""
+        """whether the directories in it are not entered"""
         self._dirnames = frozenset(dirnames)
         self._names = sorted(dirnames + filenames, reverse=True)
 
     def __iter__(self) -> Iterator[tuple[str, bool, bool]]:
-        """The entries still to be printed, and of each whether it is a directory and the last."""
+        """Yield the entries still to be printed: name, is a directory, is the last one."""
         while self._names:
             name = self._names.pop()
             yield name, name in self._dirnames, not self._names
 
 
 class _Drawing:
-    """The tree at one address, as far as it was drawn."""
+    """The tree at one address, as far as it is drawn."""
 
     def __init__(self, args: argparse.Namespace, address: Address, session: Session) -> None:
         self._levels: int | None = args.levels
         self._hidden_too: bool = args.all
-        self._address = address
-        self._session = session
+        self._tell = partial(session.blame, address)
         self._out = session.out
         self._glyphs = _LINES if self._out.can_show("".join(_LINES)) else _ASCII
         self._open: list[_Level] = []
-        """from the start down, the directories of which lines are still to come"""
+        """the directories with lines still to come, from the start down"""
         self._next_prefix = ""
         self._directories = 0
         self._files = 0
 
     def draw(self, start: RootedPath) -> None:
-        """Print all of it, and what was counted."""
+        """Print the tree, and how many directories and files it has."""
         for directory, dirnames, filenames in start.walk(on_error=self._unreadable):
             dirnames[:] = sorted(filter(self._is_shown, dirnames))
             if not self._open:
@@ -107,12 +103,12 @@ class _Drawing:
     def _unreadable(self, error: OSError) -> None:
         if not self._open:
             raise error
-        self._session.blame(self._address, error)
-        # The walk does not come to it, so the next line is the one after it.
+        self._tell(error)
+        # The walk leaves this directory out, so the next line is the one after it.
         self._print_to_next_directory()
 
     def _print_to_next_directory(self) -> None:
-        """Print lines up to that of the directory to which the walk comes next."""
+        """Print lines up to the directory that the walk enters next."""
         while self._open:
             level = self._open[-1]
             for name, is_directory, is_last in level:
@@ -131,20 +127,20 @@ class _Drawing:
             self._open.pop()
 
     def _file(self, path: RootedPath) -> str:
-        """The name of what is no directory, and where it leads if it is a link."""
+        """Return the name of what is not a directory, with the text of a link."""
         name = self._out.name(path.name)
         try:
-            entry = Entry.of(path)
+            entry = Entry.of(path, self._tell)
         except OSError as error:
             # It was there when the directory was listed.
-            self._session.blame(self._address, error)
+            self._tell(error)
             return name
         return self._out.paint(name, entry.style) + entry.pointing(self._out)
 
 
 def _levels(text: str) -> int:
     if (levels := depth(text)) == 0:
-        raise argparse.ArgumentTypeError("a tree has 1 level or more")
+        raise argparse.ArgumentTypeError("a tree has at least 1 level")
     return levels
 
 
