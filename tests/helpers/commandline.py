@@ -9,6 +9,7 @@ import fcntl
 import io
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -19,6 +20,13 @@ from typing import NamedTuple, NoReturn, ParamSpec, TypeVar
 
 from helpers.support import run_in_child
 from procpath.cli import main
+
+# A name that sets a terminal's title, paints, breaks the line, turns the direction of writing,
+# and is not UTF-8.
+HOSTILE = os.fsdecode(b"\x1b]0;pwned\x07\x1b[31m\n\xe2\x80\xae'\\\xff.txt")
+
+# What no terminal may get from a name.
+OBEYED = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -1,0 +1,382 @@
+"""The command line: ``ls``, ``stat``, ``tree``, ``find``, ``resolve``, and their JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from helpers.commandline import HOSTILE, Ran, as_nobody, here, printed, procpath, shown
+from helpers.containers import RuncContainer
+from helpers.support import private_mounts
+from procpath import linux
+
+# ls
+
+
+def test_ls_sorts_by_name_and_hides_what_begins_with_a_dot(tree: Path) -> None:
+    assert printed("ls", f"{tree}:/srv") == ["dangling", "fifo", "loop"]
+    assert printed("ls", "-a", f"{tree}:/srv") == [
+        ".hidden",
+        ".secret",
+        "dangling",
+        "fifo",
+        "loop",
+    ]
+
+
+def test_ls_follows_a_link_to_a_directory_and_lists_anything_else_itself(tree: Path) -> None:
+    assert printed("ls", f"{tree}:/var/run") == ["x"]
+    for path in ("/run/x", "/srv/dangling", "/srv/loop", "/srv/fifo"):
+        assert printed("ls", f"{tree}:{path}") == [os.path.basename(path)]
+    ran = here("ls", f"{tree}:/srv/nothing")
+    assert ran == (1, b"", f"procpath: {tree}:/srv/nothing: No such file or directory\n")
+
+
+def test_ls_of_an_empty_directory_prints_nothing(tree: Path) -> None:
+    for option in ("-a", "-l"):
+        assert here("ls", option, f"{tree}:/srv/.hidden") == (0, b"", "")
+    assert shown("ls", f"{tree}:/srv/.hidden") == ""
+
+
+def test_ls_of_several_has_a_heading_for_each(tree: Path) -> None:
+    assert printed("ls", f"{tree}:/run", f"{tree}:/srv/.hidden", f"{tree}:/var") == [
+        f"{tree}:/run:",
+        "x",
+        "",
+        f"{tree}:/srv/.hidden:",
+        "",
+        f"{tree}:/var:",
+        "run",
+    ]
+
+
+def test_ls_long_shows_everything_in_columns(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    when = 1_700_000_000
+    for path in ("srv/.hidden", "srv/dangling", "srv/fifo", "srv/loop", "srv/.secret"):
+        os.utime(tree / path, (when, when), follow_symlinks=False)
+    os.chown(tree / "srv/fifo", 54321, 1234)
+    (tree / "srv/.secret").write_bytes(bytes(123456))
+    os.utime(tree / "srv/.secret", (when, when))
+    os.mknod(tree / "srv/null", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    os.utime(tree / "srv/null", (when, when))
+    size = (tree / "srv/.hidden").stat().st_size
+    assert printed("ls", "-la", f"{tree}:/srv") == [
+        f"drwxr-xr-x  2  root   root    {size:>6}  2023-11-14 22:13  .hidden",
+        "-rw-r--r--  1  root   root    123456  2023-11-14 22:13  .secret",
+        "lrwxrwxrwx  1  root   root        17  2023-11-14 22:13  dangling -> /nowhere//at/all/",
+        "prw-r--r--  1  54321  alices       0  2023-11-14 22:13  fifo",
+        "lrwxrwxrwx  1  root   root         4  2023-11-14 22:13  loop -> loop",
+        "crw-------  1  root   root       1:3  2023-11-14 22:13  null",
+    ]
+
+
+def test_ls_names_owners_as_the_container_does(mapped_container: RuncContainer) -> None:
+    lines = printed("ls", "-l", f"{mapped_container.pid}:/run/app", f"{mapped_container.pid}:/home")
+    owners = [line.split()[2:4] for line in lines if line.startswith(("-", "d"))]
+    assert owners == [["cellarer", "cellar"], ["alice-within", "alices"]]
+
+
+def test_ls_shows_numbers_where_accounts_cannot_be_read(tree: Path) -> None:
+    (tree / "etc/passwd").unlink()
+    os.mkfifo(tree / "etc/passwd")
+    (tree / "etc/group").unlink()
+    (tree / "etc/group").symlink_to("group")
+    [line] = printed("ls", "-l", f"{tree}:/run")
+    assert line.split()[2:4] == ["1234", "1234"]
+
+
+def test_ls_shows_a_time_that_no_calendar_has() -> None:
+    def list_it() -> Ran:
+        linux.mount(b"tmpfs", b"/mnt", b"tmpfs")
+        with open("/mnt/x", "w"):
+            pass
+        # tmpfs keeps any 64-bit time.
+        os.utime("/mnt/x", (1 << 60, 1 << 60))
+        return here("ls", "-l", "/mnt:/")
+
+    ran = private_mounts(list_it)
+    assert (ran.status, ran.err) == (0, "")
+    assert f"@{1 << 60}" in ran.lines[0].split()
+
+
+def test_names_go_into_a_pipe_byte_by_byte(hostile: Path) -> None:
+    raw = os.fsencode(HOSTILE)
+    assert here("ls", f"{hostile}:/d").out == raw + b"\n"
+    assert here("find", f"{hostile}:/d", "-type", "f").out == b"/d/" + raw + b"\n"
+    assert here("find", f"{hostile}:/d", "-type", "f", "-print0").out == b"/d/" + raw + b"\0"
+    assert here("resolve", f"{hostile}:/link").out == b"/d/" + raw + b"\n"
+
+
+# stat
+
+
+def test_stat_tells_of_a_link_itself_or_with_an_option_of_its_end(tree: Path) -> None:
+    link = dict(line.split(maxsplit=1) for line in printed("stat", f"{tree}:/var/run"))
+    assert link["address"] == f"{tree}:/var/run"
+    assert link["type"] == "symlink -> /run"
+    end = dict(line.split(maxsplit=1) for line in printed("stat", "-L", f"{tree}:/var/run/x"))
+    assert end["address"] == f"{tree}:/run/x"
+    assert end["type"] == "file"
+    assert end["mode"] == "-rwsr-x--- 4750"
+    assert end["owner"] == "alice (1234)"
+    assert end["group"] == "alices (1234)"
+    assert end["size"].startswith("7, ")
+
+
+def test_stat_tells_mount_points_and_owners_on_both_sides(mapped_container: RuncContainer) -> None:
+    pid, offset = mapped_container.pid, mapped_container.host_id_of_root
+    [run] = json.loads(here("stat", "--json", f"{pid}:/run").out)
+    assert run["mount_point"] is True
+    [stock] = json.loads(here("stat", "--json", f"{pid}:/var/lib/cellar/stock").out)
+    assert stock["mount_point"] is False
+    assert (stock["owner"], stock["uid"], stock["host_uid"]) == ("cellarer", 101, offset + 101)
+    assert (stock["group"], stock["gid"], stock["host_gid"]) == ("cellar", 201, offset + 201)
+    text = printed("stat", f"{pid}:/var/lib/cellar/stock")
+    assert f"owner        cellarer (101; {offset + 101} outside its user namespace)" in text
+
+
+def test_stat_shows_a_device(tree: Path) -> None:
+    os.mknod(tree / "srv/null", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    assert "type         character device 1:3" in printed("stat", f"{tree}:/srv/null")
+    [record] = json.loads(here("stat", "--json", f"{tree}:/srv/null").out)
+    assert (record["type"], record["device"]) == ("character device", "1:3")
+
+
+# tree
+
+
+def test_tree_draws_what_is_there(tree: Path) -> None:
+    assert printed("tree", f"{tree}:/") == [
+        "/",
+        "├── etc",
+        "│   ├── app.d",
+        "│   │   ├── a.conf",
+        "│   │   ├── b.conf",
+        "│   │   └── link.conf -> /etc/app.d/a.conf",
+        "│   ├── group",
+        "│   └── passwd",
+        "├── run",
+        "│   └── x",
+        "├── srv",
+        "│   ├── dangling -> /nowhere//at/all/",
+        "│   ├── fifo",
+        "│   └── loop -> loop",
+        "└── var",
+        "    └── run -> /run",
+        "",
+        "5 directories, 10 files",
+    ]
+
+
+def test_tree_goes_as_deep_as_it_is_told_and_shows_hidden_names_when_asked(tree: Path) -> None:
+    assert printed("tree", "-L", "1", f"{tree}:/")[1:] == [
+        "├── etc",
+        "├── run",
+        "├── srv",
+        "└── var",
+        "",
+        "4 directories, 0 files",
+    ]
+    assert printed("tree", "-a", "-L", "1", f"{tree}:/srv")[1:3] == ["├── .hidden", "├── .secret"]
+
+
+def test_tree_follows_a_link_at_the_start_alone(tree: Path) -> None:
+    assert printed("tree", f"{tree}:/var/run") == ["/var/run", "└── x", "", "0 directories, 1 file"]
+
+
+def test_tree_draws_in_ascii_where_the_locale_has_no_more(tree: Path) -> None:
+    (tree / "var/café").mkdir()
+    ran = procpath("tree", f"{tree}:/var", LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.lines[1:3] == ["|-- café", "`-- run -> /run"]
+
+
+def test_tree_and_find_go_down_a_very_deep_tree() -> None:
+    depth = 2500
+
+    def draw() -> tuple[Ran, Ran]:
+        # A mount of its own goes away with the child, however deep what is in it.
+        linux.mount(b"tmpfs", b"/mnt", b"tmpfs")
+        os.chdir("/mnt")
+        for _ in range(depth):
+            os.mkdir("d")
+            os.chdir("d")
+        os.chdir("/")
+        return here("tree", "/mnt:/"), here("find", "/mnt:/")
+
+    drawn, found = private_mounts(draw)
+    assert (drawn.status, drawn.lines[-1]) == (0, f"{depth} directories, 0 files")
+    assert (found.status, found.lines[-1]) == (0, "/d" * depth)
+
+
+def test_what_may_not_be_read_is_told_and_the_rest_is_shown() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        for directory in ("a/below", "b", "c/below"):
+            (root / directory).mkdir(parents=True)
+        (root / "b").chmod(0o700)
+        complaint = f"procpath: {root}:/b: Permission denied\n"
+        assert as_nobody(here, "tree", f"{root}:/") == (
+            1,
+            "/\n├── a\n│   └── below\n├── b\n└── c\n    └── below\n\n"
+            "5 directories, 0 files\n".encode(),
+            complaint,
+        )
+        found = as_nobody(here, "find", f"{root}:/")
+        assert (found.status, found.err) == (1, complaint)
+        assert set(found.lines) == {"/", "/a", "/a/below", "/b", "/c", "/c/below"}
+        assert as_nobody(here, "ls", f"{root}:/b") == (1, b"", complaint)
+
+
+# find
+
+
+def test_find_finds_what_find_finds(tree: Path) -> None:
+    for options in (
+        [],
+        ["-name", "*.conf"],
+        ["-name", "*"],
+        ["-name", ".*"],
+        ["-name", "[ab].conf"],
+        ["-name", "[!a].conf"],
+        ["-type", "d"],
+        ["-type", "f"],
+        ["-type", "l"],
+        ["-type", "p,l"],
+        ["-maxdepth", "0"],
+        ["-maxdepth", "1"],
+        ["-maxdepth", "2", "-type", "f"],
+        ["-maxdepth", "2", "-name", "*d"],
+    ):
+        for start in ("/", "/etc", "/srv", "/srv/fifo", "/srv/dangling"):
+            # `-H`, because a link at the start is followed.
+            under = f".{start}".rstrip("/")
+            command = ["find", "-H", under, *options]
+            there = subprocess.check_output(command, cwd=tree, text=True).splitlines()
+            expected = sorted(line.removeprefix(".") or "/" for line in there)
+            if options[:1] == ["-name"] and start == "/":
+                # There it is called `.`, here `/`.
+                expected = [line for line in expected if line != "/"]
+                expected += ["/"] if options[1] == "*" else []
+            found = here("find", f"{tree}:{start}", *options)
+            assert (found.status, found.err) == (0, "")
+            assert sorted(found.lines) == sorted(expected), (start, options)
+
+
+def test_find_follows_a_link_at_the_start_alone(tree: Path) -> None:
+    (tree / "run/self").symlink_to("/run")
+    assert sorted(printed("find", f"{tree}:/var/run")) == [
+        "/var/run",
+        "/var/run/self",
+        "/var/run/x",
+    ]
+    assert printed("find", f"{tree}:/var/run", "-type", "d") == ["/var/run"]
+
+
+def test_find_names_a_directory_before_what_is_in_it(tree: Path) -> None:
+    found = printed("find", f"{tree}:/")
+    seen: set[str] = set()
+    for path in found:
+        assert path == "/" or os.path.dirname(path) in seen
+        seen.add(path)
+
+
+# resolve
+
+
+def test_resolve_prints_where_it_leads_or_fails(tree: Path) -> None:
+    assert printed("resolve", f"{tree}:/var/run/x", f"{tree}:/etc/../var/./run") == [
+        "/run/x",
+        "/run",
+    ]
+    ran = here("resolve", f"{tree}:/srv/dangling", f"{tree}:/srv/loop")
+    assert (ran.status, ran.out) == (1, b"")
+    assert ran.err.splitlines() == [
+        f"procpath: {tree}:/srv/dangling: No such file or directory",
+        f"procpath: {tree}:/srv/loop: Too many levels of symbolic links",
+    ]
+
+
+def test_a_trace_shows_every_step_and_the_end_in_its_last_line(tree: Path) -> None:
+    assert printed("resolve", "--trace", f"{tree}:/var/../var/run/x") == [
+        "/     start at the root",
+        "/     enter var",
+        "/var  go up ..",
+        "/     enter var",
+        "/var  follow run -> /run",
+        "/     enter run",
+        "/run  found x",
+        "/run/x",
+    ]
+
+
+def test_a_trace_of_what_leads_nowhere_shows_where_it_stopped(tree: Path) -> None:
+    ran = here("resolve", "--trace", f"{tree}:/srv/dangling")
+    assert ran.status == 1
+    assert "follow dangling -> /nowhere//at/all/" in ran.lines[-2]
+    assert "stopped at nowhere: No such file or directory" in ran.lines[-1]
+    assert ran.err == f"procpath: {tree}:/srv/dangling: No such file or directory\n"
+
+
+# JSON
+
+
+def test_json_names_give_the_bytes_back(hostile: Path) -> None:
+    raw = os.fsencode(HOSTILE)
+    for arguments in (["ls", f"{hostile}:/d"], ["find", f"{hostile}:/d", "-type", "f"]):
+        ran = here(*arguments, "--json")
+        assert (ran.status, ran.err) == (0, "")
+        assert ran.out.isascii()
+        [record] = json.loads(ran.out)
+        assert os.fsencode(record["name"]) == raw
+        assert os.fsencode(record["path"]) == b"/d/" + raw
+    [resolved] = json.loads(here("resolve", "--json", f"{hostile}:/link").out)
+    assert os.fsencode(resolved["resolved"]) == b"/d/" + raw
+    [link] = json.loads(here("stat", "--json", f"{hostile}:/link").out)
+    assert os.fsencode(link["target"]) == b"d/" + raw
+
+
+def test_json_of_a_listing_has_what_stat_has(tree: Path) -> None:
+    listed = json.loads(here("ls", "-a", "--json", f"{tree}:/srv", f"{tree}:/run").out)
+    names = [".hidden", ".secret", "dangling", "fifo", "loop", "x"]
+    assert [record["name"] for record in listed] == names
+    kinds = ["directory", "file", "symlink", "fifo", "symlink", "file"]
+    assert [record["type"] for record in listed] == kinds
+    file = listed[-1]
+    status = (tree / "run/x").stat()
+    assert file["address"] == f"{tree}:/run/x"
+    assert (file["mode"], file["size"], file["links"]) == ("4750", 7, 1)
+    assert (file["owner"], file["uid"], file["group"]) == ("alice", 1234, "alices")
+    assert (file["inode"], file["mtime"]) == (status.st_ino, status.st_mtime)
+    assert listed[2]["target"] == "/nowhere//at/all/"
+    assert here("ls", "--json", file["address"]).out == here("find", "--json", file["address"]).out
+
+
+def test_json_of_nothing_is_an_empty_array(tree: Path) -> None:
+    for arguments in (["find", f"{tree}:/", "-name", "nothing"], ["ls", f"{tree}:/nowhere"]):
+        assert json.loads(here(*arguments, "--json").out) == []
+
+
+def test_json_of_a_trace_has_the_steps_and_the_error(tree: Path) -> None:
+    ran = here("resolve", "--trace", "--json", f"{tree}:/var/run/x", f"{tree}:/srv/loop")
+    assert ran.status == 1
+    good, bad = json.loads(ran.out)
+    assert (good["path"], good["resolved"], good["error"]) == ("/var/run/x", "/run/x", None)
+    assert [step["kind"] for step in good["steps"]] == [
+        "start",
+        "directory",
+        "link",
+        "directory",
+        "end",
+    ]
+    assert good["steps"][2]["target"] == "/run"
+    assert bad["resolved"] is None
+    assert bad["error"] == bad["steps"][-1]["error"] == "Too many levels of symbolic links"

@@ -1,0 +1,188 @@
+"""``procpath roots``: which containers there are, whatever one of them does."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers.commandline import Ran, as_nobody, here
+from helpers.containers import RuncContainer
+from helpers.support import private_mounts, run_in_child
+from procpath import VerifiedProc, linux
+from procpath.containers import describe, parse_os_release
+
+# roots
+
+
+@pytest.fixture
+def start_namespace(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts a process in a mount namespace of its own, with ``tmp_path/etc`` for its root's."""
+    started: list[subprocess.Popen[bytes]] = []
+    (tmp_path / "etc").mkdir(exist_ok=True)
+    (tmp_path / "usr").mkdir(exist_ok=True)
+    sleep = shutil.which("busybox")
+    assert sleep is not None
+    shutil.copy(sleep, tmp_path / "busybox")
+
+    def start(*argv: str) -> subprocess.Popen[bytes]:
+        def enter() -> None:
+            linux.unshare(linux.CLONE_NEWNS)
+            linux.mount(None, b"/", None, linux.MS_REC | linux.MS_PRIVATE)
+            os.chroot(tmp_path)
+            os.chdir("/")
+
+        process = subprocess.Popen(
+            [*(argv or ("sleep",)), "600"], executable="/busybox", preexec_fn=enter
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_roots_lists_each_mount_namespace_once(
+    start_namespace: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    (tmp_path / "usr/lib").mkdir()
+    (tmp_path / "usr/lib/os-release").write_text('PRETTY_NAME="Own Linux"\n')
+    one, other = start_namespace(), start_namespace()
+    listed = json.loads(here("roots", "--json").out)
+    by_pid = {entry["pid"]: entry for entry in listed}
+    for process in (one, other):
+        entry = by_pid[process.pid]
+        assert entry["command"] == "sleep 600"
+        assert entry["os"] == "Own Linux"
+        assert entry["processes"] == 1
+        link = os.readlink(f"/proc/{process.pid}/ns/mnt")
+        assert link == f"mnt:[{entry['mount_namespace']}]"
+    namespaces = [entry["mount_namespace"] for entry in listed]
+    assert len(set(namespaces)) == len(namespaces)
+    lines = here("roots").lines
+    assert lines[0].split() == ["PID", "MOUNT", "NAMESPACE", "PROCESSES", "OS", "COMMAND"]
+    [line] = [line for line in lines if line.split()[0] == str(one.pid)]
+    assert re.fullmatch(rf" *{one.pid} +\d+ +1  Own Linux +sleep 600", line)
+
+
+def test_the_first_process_is_the_oldest_whatever_its_number() -> None:
+    def look() -> Ran:
+        linux.unshare(linux.CLONE_NEWPID)
+        return run_in_child(_look_at_two_processes, 1000, 500)
+
+    listed = json.loads(private_mounts(look).out)
+    assert [entry["pid"] for entry in listed if entry["processes"] == 2] == [1001]
+
+
+def _look_at_two_processes(before_older: int, before_younger: int) -> Ran:
+    """Run roots beside two processes of one mount namespace, in a PID namespace of our own.
+
+    The kernel gives the number after the one in ``ns_last_pid`` (pid_namespaces(7)).
+    """
+    linux.mount(b"proc", b"/proc", b"proc")
+    last_pid = Path("/proc/sys/kernel/ns_last_pid")
+    reader, writer = os.pipe()
+    last_pid.write_text(str(before_older))
+    if os.fork() == 0:
+        linux.unshare(linux.CLONE_NEWNS)
+        time.sleep(0.02)  # a tick of the clock by which start times are told, and more
+        last_pid.write_text(str(before_younger))
+        if os.fork() == 0:
+            os.write(writer, b"!")
+        signal.pause()
+    os.read(reader, 1)
+    return here("roots", "--json")
+
+
+def test_another_process_stands_in_for_the_first_one_that_has_ended(
+    start_container: Callable[[], RuncContainer],
+) -> None:
+    container = start_container()
+    second = container.spawn(["sleep", "600"])
+    with VerifiedProc.default().process(second) as process:
+        namespace = process.mount_namespace
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    proc = VerifiedProc.default()
+    *_, found = describe(proc, namespace, [gone.pid, os.getpid(), second])
+    assert (found.pid, found.arguments) == (second, ["sleep", "600"])
+    assert found.os_release is not None
+    assert found.os_release["PRETTY_NAME"] == "Cellar Linux 7"
+    assert list(describe(proc, namespace, [gone.pid, os.getpid()])) == []
+
+
+def test_processes_that_may_not_be_looked_into_are_counted_in_one_line() -> None:
+    ran = as_nobody(here, "roots")
+    assert ran.status == 0
+    [line] = ran.err.splitlines()
+    assert re.fullmatch(r"procpath: skipped \d+ processes: permission denied", line)
+    # Itself it may look into.
+    assert len(ran.lines) == 2
+
+
+@pytest.mark.parametrize("trap", ["fifo", "loop", "directory", "endless", "absent", "no name"])
+def test_a_hostile_os_release_is_no_name(
+    start_namespace: Callable[..., subprocess.Popen[bytes]], tmp_path: Path, trap: str
+) -> None:
+    path = tmp_path / "etc/os-release"
+    if trap == "fifo":
+        os.mkfifo(path)
+    elif trap == "loop":
+        path.symlink_to("os-release")
+    elif trap == "directory":
+        path.mkdir()
+    elif trap == "endless":
+        with open(path, "wb") as file:
+            file.truncate(1 << 40)
+    elif trap == "no name":
+        path.write_text("ID=x\n")
+    process = start_namespace()
+    listed = json.loads(here("roots", "--json").out)
+    assert [entry["os"] for entry in listed if entry["pid"] == process.pid] == [None]
+
+
+def test_what_a_container_says_of_itself_cannot_break_a_line_or_a_terminal(
+    start_namespace: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    evil = os.fsdecode(b"\x1b[31m\xffevil")
+    (tmp_path / "etc/os-release").write_bytes(
+        b'PRETTY_NAME="' + os.fsencode(evil) + b"\xe2\x80\xae" + b"x" * 5000 + b'"\n'
+    )
+    # busybox takes its applet from the name after the last slash.
+    process = start_namespace(f"\x1b]0;{evil}\n/sleep")
+    ran = here("roots")
+    [line] = [line for line in ran.lines if str(process.pid) in line.split()]
+    assert "evil" in line
+    assert line.isprintable()
+    assert len(line) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (
+            'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n',
+            "Debian GNU/Linux 12 (bookworm)",
+        ),
+        ("PRETTY_NAME=Alpine\n", "Alpine"),
+        ("NAME=x\nPRETTY_NAME='single quoted'", "single quoted"),
+        ('PRETTY_NAME="a \\"quoted\\" \\$name"\n', 'a "quoted" $name'),
+        ('PRETTY_NAME="never closed\n', '"never closed'),
+        ('PRETTY_NAME=""\n', ""),
+        ("# PRETTY_NAME=x\nXPRETTY_NAME=y\n", None),
+        ("PRETTY_NAME=first\nPRETTY_NAME=last\n", "last"),
+        ("", None),
+    ],
+)
+def test_the_name_in_an_os_release(text: str, name: str | None) -> None:
+    assert parse_os_release(text.encode()).get("PRETTY_NAME") == name
