@@ -22,6 +22,7 @@ from typing import IO, Any, BinaryIO, Final, Literal, Self, TextIO, TypeVar, ove
 
 from procpath import linux
 from procpath.errors import ProcessGoneError, UnverifiedProcError, os_error
+from procpath.linux import Descriptor
 from procpath.proc import checks
 from procpath.proc.checks import Check, Kind
 from procpath.proc.lookup import DIRECTORY_FLAGS, Held, Lookup, components
@@ -361,32 +362,31 @@ class SelfFd:
         return name
 
     def reopen(self, fd: int, flags: int) -> int:
-        """Open what ``fd`` (``O_PATH`` too) refers to once more, with other ``flags``.
+        """Open the object of ``fd`` (``O_PATH`` too) once more, with other ``flags``.
 
         The permissions of the object are checked anew, its path is not walked. Adds
         ``O_CLOEXEC`` and ``O_NOCTTY``; drops ``O_NOFOLLOW``, as there is no path whose end
         could be a link. Returns a descriptor that is the caller's.
         """
+        return self.reopened(fd, flags).detach()
+
+    def reopened(self, fd: int, flags: int) -> Descriptor:
+        """As :meth:`reopen`; the descriptor belongs to the object returned."""
         name = _descriptor_name(fd)
-        flags = flags & ~os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
         directory = self.fileno()
         where = self._where(name)
         try:
             if not self._lookup.detached:
                 self._lookup.require_link(directory, name, where)
-            reopened = os.open(name, flags, dir_fd=directory)
+            opened = linux.openat(directory, name, flags & ~os.O_NOFOLLOW)
         except FileNotFoundError:
             raise os_error(errno.EBADF, where) from None
         except OSError as error:
             error.filename = where
             raise
         if not self._lookup.detached:
-            try:
-                _check_same_object(fd, reopened, where)
-            except BaseException:
-                os.close(reopened)
-                raise
-        return reopened
+            _check_same_object(fd, opened.value, where)
+        return opened
 
     def _where(self, name: str) -> str:
         return f"{self._lookup.where}/self/fd/{name}"
