@@ -241,6 +241,47 @@ def test_an_interrupt_ends_it_without_a_traceback(tree: Path) -> None:
     assert (process.returncode, err) == (130, b"")
 
 
+def test_a_full_standard_error_stops_no_other_address(tree: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "procpath", "ls", f"{tree}/nowhere:/", f"{tree}:/run"],
+            stdout=subprocess.PIPE,
+            stderr=full,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stdout.endswith(b"/run:\nx\n")
+
+
+@pytest.mark.parametrize("module", ["cli", "commands.session", "commands.ls"])
+def test_an_interrupt_while_it_starts_is_no_traceback(module: str) -> None:
+    program = f"""
+import sys
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "procpath.{module}":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+from procpath.__main__ import main
+sys.argv = ["procpath", "ls", "/:/etc"]
+sys.exit(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+def test_only_the_command_that_runs_is_imported(tree: Path) -> None:
+    program = f"""
+import sys
+from procpath.cli import main
+assert main(["ls", "{tree}:/run"]) == 0
+print([name for name in sys.modules if name.startswith("procpath.commands.")])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    imported = set(re.findall(r"commands\.(\w+)", done.stdout.decode()))
+    assert imported & {*COMMANDS, "cp"} == {"ls"}
+
+
 # cat
 
 

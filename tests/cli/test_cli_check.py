@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shlex
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from helpers.commandline import Ran, as_nobody, here, printed
+from helpers.processes import living
 from helpers.seccomp import NO_OPENAT2, forbid
 from helpers.support import private_mounts, run_in_child
 from procpath import VerifiedProc, linux
@@ -43,6 +46,21 @@ def test_check_tells_what_is_missing() -> None:
     for name in ("procfs by fsopen", "procfs by open_tree", "CAP_SYS_PTRACE", "CAP_SYS_ADMIN"):
         assert found[name] is False
     assert report["procfs"]["source"] == "mounted"
+
+
+def test_a_user_namespace_with_all_ids_is_not_the_initial_one() -> None:
+    def check() -> Ran:
+        with ExitStack() as stack:
+            pid = stack.enter_context(living(lambda: linux.unshare(linux.CLONE_NEWUSER)))
+            for name in ("uid_map", "gid_map"):
+                Path(f"/proc/{pid}/{name}").write_text(f"0 0 {2**32 - 1}\n")
+            namespace = stack.enter_context(open(f"/proc/{pid}/ns/user"))
+            assert ctypes.CDLL(None).setns(namespace.fileno(), 0) == 0
+        return here("check", "--json")
+
+    report = json.loads(run_in_child(check).out)
+    found = {finding["name"]: finding["available"] for finding in report["findings"]}
+    assert found["initial user namespace"] is False
 
 
 def test_check_tells_why_the_walker_is_used() -> None:

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,51 @@ def test_names_go_into_a_pipe_byte_by_byte(hostile: Path) -> None:
     assert here("find", f"{hostile}:/d", "-type", "f").out == b"/d/" + raw + b"\n"
     assert here("find", f"{hostile}:/d", "-type", "f", "-print0").out == b"/d/" + raw + b"\0"
     assert here("resolve", f"{hostile}:/link").out == b"/d/" + raw + b"\n"
+
+
+def test_ls_names_no_account_that_is_longer_than_an_account_can_be(tree: Path) -> None:
+    (tree / "etc/passwd").write_text(f"{'a' * 300}:x:1234:\n")
+    (tree / "etc/group").write_text(f"{'g' * 256}:x:1234:\n")
+    [line] = printed("ls", "-l", f"{tree}:/run")
+    assert line.split()[2:4] == ["1234", "g" * 256]
+    [record] = json.loads(here("ls", "--json", f"{tree}:/run").out)
+    assert (record["owner"], record["uid"]) == (None, 1234)
+
+
+@pytest.mark.parametrize(("option", "most"), [("-a", 250), ("-l", 700), ("--json", 1000)])
+def test_ls_keeps_little_of_each_entry(tmp_path: Path, option: str, most: int) -> None:
+    count = 5000
+    for number in range(count):
+        (tmp_path / f"some-{number}").touch()
+    here("ls", option, f"{tmp_path}:/")  # what is imported and cached counts no more
+    tracemalloc.start()
+    try:
+        # The output is in memory too.
+        size = len(here("ls", option, f"{tmp_path}:/").out)
+        assert tracemalloc.get_traced_memory()[1] < count * most + 2 * size
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_link_that_has_no_text_for_us_is_listed(container: RuncContainer) -> None:
+    # We are not in its PID namespace, in which `self` is a process.
+    ran = here("ls", "-l", f"{container.pid}:/proc")
+    assert (ran.status, ran.err) == (0, "")
+    assert [line.split()[7:] for line in ran.lines if line.endswith("self")] == [
+        ["self"],
+        ["thread-self"],
+    ]
+    drawn = here("tree", "-L", "1", f"{container.pid}:/proc")
+    assert (drawn.status, drawn.err) == (0, "")
+    assert "├── self" in drawn.lines
+
+
+def test_a_link_that_may_not_be_read_is_named_and_listed() -> None:
+    for command in (["ls", "-l"], ["tree", "-L", "1"], ["find", "--json", "-maxdepth", "1"]):
+        ran = as_nobody(here, *command, "/proc:/1")
+        assert ran.status == 1
+        assert "procpath: /proc:/1/exe: Permission denied" in ran.err.splitlines()
+        assert any("exe" in line for line in ran.lines)
 
 
 # stat
@@ -363,6 +409,13 @@ def test_json_of_a_listing_has_what_stat_has(tree: Path) -> None:
 def test_json_of_nothing_is_an_empty_array(tree: Path) -> None:
     for arguments in (["find", f"{tree}:/", "-name", "nothing"], ["ls", f"{tree}:/nowhere"]):
         assert json.loads(here(*arguments, "--json").out) == []
+
+
+def test_json_is_whole_where_no_procfs_can_be_had(tree: Path) -> None:
+    addresses = ("1:/", f"{tree}:/run", "2:/")
+    ran = here("--proc", f"{tree}/nowhere", "ls", "--json", *addresses)
+    assert [record["name"] for record in json.loads(ran.out)] == ["x"]
+    assert ran.err == f"procpath: {tree}/nowhere: No such file or directory\n"
 
 
 def test_json_of_a_trace_has_the_steps_and_the_error(tree: Path) -> None:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import platform
 import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from helpers.commandline import Ran, as_nobody, here
 from helpers.containers import RuncContainer
+from helpers.processes import living
 from helpers.support import private_mounts, run_in_child
 from procpath import VerifiedProc, linux
+from procpath.commands.output import shortened
+from procpath.commands.roots import answer_in_time
 from procpath.containers import describe, parse_os_release
 
-# roots
+SET_NAME = 15  # prctl(2), PR_SET_NAME
+EXIT = {"x86_64": 60, "aarch64": 93}[platform.machine()]  # exit(2), which ends one thread
 
 
 @pytest.fixture
@@ -186,3 +194,115 @@ def test_what_a_container_says_of_itself_cannot_break_a_line_or_a_terminal(
 )
 def test_the_name_in_an_os_release(text: str, name: str | None) -> None:
     assert parse_os_release(text.encode()).get("PRETTY_NAME") == name
+
+
+# What one process does is not another's trouble
+
+
+def roots_beside(*tricks: Callable[[], None]) -> tuple[list[int], Ran]:
+    """Run ``roots`` beside processes that did this in mount namespaces of their own.
+
+    They and ``roots`` have a PID namespace to themselves. Returns their PIDs too.
+    """
+
+    def look() -> tuple[list[int], Ran]:
+        linux.mount(b"proc", b"/proc", b"proc")
+        with ExitStack() as running:
+            pids = [running.enter_context(living(_private(trick))) for trick in tricks]
+            return pids, here("roots", "--json")
+
+    def enter() -> tuple[list[int], Ran]:
+        linux.unshare(linux.CLONE_NEWPID)
+        return run_in_child(look)
+
+    return private_mounts(enter)
+
+
+def _private(trick: Callable[[], None]) -> Callable[[], None]:
+    def prepare() -> None:
+        linux.unshare(linux.CLONE_NEWNS)
+        linux.mount(None, b"/", None, linux.MS_REC | linux.MS_PRIVATE)
+        trick()
+
+    return prepare
+
+
+def nothing() -> None:
+    pass
+
+
+def put_etc_on_a_server_that_never_answers() -> None:
+    server = os.open("/dev/fuse", os.O_RDWR)
+    options = f"fd={server},rootmode=40000,user_id=0,group_id=0"  # mount.fuse(8)
+    linux.mount(b"hanging", b"/etc", b"fuse", linux.MS_NODEV | linux.MS_NOSUID, options.encode())
+
+
+def be_called(name: bytes) -> Callable[[], None]:
+    def rename() -> None:
+        ctypes.CDLL(None).prctl(SET_NAME, name, 0, 0, 0)
+
+    return rename
+
+
+def test_a_root_that_hangs_is_told_after_a_second_and_the_others_listed() -> None:
+    started = time.monotonic()
+    (hanging, good), ran = roots_beside(put_etc_on_a_server_that_never_answers, nothing)
+    assert time.monotonic() - started < 10
+    assert ran.status == 1
+    assert ran.err == f"procpath: process {hanging}: no answer within 1 second\n"
+    found = {entry["pid"]: entry for entry in json.loads(ran.out)}
+    assert found[hanging]["os"] is None
+    assert found[hanging]["command"] == found[good]["command"] != ""
+    assert found[good]["os"] is not None
+
+
+@pytest.mark.parametrize("name", [b"\rUid:", b"\rUid:\tx", b"\x1cCapEff:\tx", b") R 1 (", b"\xff"])
+def test_no_name_of_a_process_hides_a_container(name: bytes) -> None:
+    pids, ran = roots_beside(be_called(name), nothing)
+    assert "Traceback" not in ran.err
+    assert {entry["pid"] for entry in json.loads(ran.out)} >= set(pids)
+
+
+def test_a_thread_stands_for_a_process_whose_main_thread_has_ended() -> None:
+    def end_main_thread() -> None:
+        reader, writer = os.pipe()
+        if os.fork():
+            os.read(reader, 1)
+            return
+
+        def go_on() -> None:
+            os.write(writer, b"x")
+            signal.pause()
+
+        linux.unshare(linux.CLONE_NEWNS)
+        threading.Thread(target=go_on, daemon=True).start()
+        ctypes.CDLL(None).syscall(EXIT, 0)
+
+    (parent,), ran = roots_beside(end_main_thread)
+    assert (ran.status, ran.err) == (0, "")
+    *_, thread = sorted(json.loads(ran.out), key=lambda entry: entry["pid"])
+    assert thread["pid"] > parent + 1
+    assert thread["processes"] == 1
+    assert thread["command"]
+
+
+def test_an_answer_that_fails_is_told_with_what_was_known() -> None:
+    def fail() -> Iterator[str]:
+        yield "known"
+        raise ValueError("no number")
+
+    assert answer_in_time(fail) == ("known", "ValueError: no number")
+    assert answer_in_time(lambda: iter([])) == (None, "")
+
+
+def test_a_long_command_line_takes_no_time() -> None:
+    text = "\u00e9" + r"\001" * (1 << 20)
+    started = time.process_time()
+    assert shortened(text, 60) == text[:57] + "..."
+    assert time.process_time() - started < 0.5
+
+
+def test_accents_take_no_column_but_not_for_ever() -> None:
+    assert shortened("e\u0301" * 10, 10) == "e\u0301" * 10
+    assert shortened("e\u0301" * 11, 10) == "e\u0301" * 7 + "..."
+    assert len(shortened("\u0301" * 5000, 10)) < 100
