@@ -7,25 +7,32 @@
 
     for path in (RootedPath(1) / "etc").glob("*.conf"):
         print(path, len(path.read_bytes()))
+
+Names are imported when they are first used. On a system that procpath does not support, the
+first use raises ImportError; importing the package does not.
 """
 
 from __future__ import annotations
 
-from procpath.errors import (
-    ClosedRootError,
-    EscapeError,
-    MagicLinkError,
-    ProcessGoneError,
-    SpecialFileError,
-    UnsupportedOperation,
-    UnverifiedProcError,
-)
-from procpath.path import RootedPath
-from procpath.pin import PinnedPath
-from procpath.proc import ProcessDir, VerifiedProc
-from procpath.protocols import register
-from procpath.resolve.trace import Step, Trace
-from procpath.root import Root
+from importlib import import_module
+
+# As typing's, which takes longer to import than all of this.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from procpath.errors import (
+        ClosedRootError,
+        EscapeError,
+        MagicLinkError,
+        ProcessGoneError,
+        SpecialFileError,
+        UnsupportedOperation,
+        UnverifiedProcError,
+    )
+    from procpath.path import RootedPath
+    from procpath.pin import PinnedPath
+    from procpath.proc import ProcessDir, VerifiedProc
+    from procpath.resolve.trace import Step, Trace
+    from procpath.root import Root
 
 __all__ = [
     "ClosedRootError",
@@ -44,5 +51,39 @@ __all__ = [
     "VerifiedProc",
 ]
 
-register()
-del register
+_MODULES = {
+    "procpath.errors": (
+        "ClosedRootError",
+        "EscapeError",
+        "MagicLinkError",
+        "ProcessGoneError",
+        "SpecialFileError",
+        "UnsupportedOperation",
+        "UnverifiedProcError",
+    ),
+    "procpath.path": ("RootedPath",),
+    "procpath.pin": ("PinnedPath",),
+    "procpath.proc": ("ProcessDir", "VerifiedProc"),
+    "procpath.resolve.trace": ("Step", "Trace"),
+    "procpath.root": ("Root",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def _import_name(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Raises the ImportError of an unsupported system, which not every module would.
+    import_module("procpath.linux")
+    value: object = getattr(import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+if not TYPE_CHECKING:
+    # Hidden from type checkers, which would take any name for a member.
+    __getattr__ = _import_name

@@ -63,6 +63,7 @@ from procpath.info import EntryInfo, PathInfo, mode_of, mode_of_last
 from procpath.lexical import LexicalPath, Segment
 from procpath.pin import PinnedPath
 from procpath.proc import VerifiedProc
+from procpath.protocols import register
 from procpath.resolve.interface import require_search
 from procpath.resolve.lenient import locate_leniently
 from procpath.resolve.trace import Trace, trace
@@ -987,6 +988,9 @@ class RootedPath(LexicalPath, from_segments=True):
         except OSError as error:
             error.filename = str(self)
             raise
+
+
+register(RootedPath)
 
 
 class BoundPath(RootedPath, from_segments=True):

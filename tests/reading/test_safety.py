@@ -107,8 +107,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from procpath import RootedPath
+import procpath
+import procpath.testing
+from procpath import Rooted, RootedPath  # wrong
+from procpath.testing import Trees  # wrong
 
+procpath.Rooted  # wrong
+procpath.testing.Trees  # wrong
 rooted = RootedPath(1) / "etc/passwd"
 open(rooted)  # wrong
 os.open(rooted, os.O_RDONLY)  # wrong
@@ -132,8 +137,13 @@ from typing import IO, BinaryIO, TextIO
 
 from typing_extensions import assert_type
 
+import procpath
 from procpath import PinnedPath, Root, RootedPath, Trace
+from procpath.testing import Tree, hostile_trees, model
 
+assert_type(procpath.RootedPath(1), RootedPath)
+assert_type(hostile_trees().example(), Tree)
+assert_type(model.resolve(Tree(), "/"), str)
 root = Root.at("/srv", resolver="walk", on_escape="raise")
 path = RootedPath(root, "etc", "passwd")
 

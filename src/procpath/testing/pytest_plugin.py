@@ -1,8 +1,7 @@
 """The pytest fixture ``rooted_tree``: trees on a real file system, with something to steal outside.
 
-pytest finds it by the entry point ``pytest11`` of this distribution. It needs no Hypothesis,
-but is made to be used with it. Rests on :mod:`procpath.testing.tree` and, when the fixture is
-used, on :class:`procpath.RootedPath`.
+pytest imports it, by the entry point ``pytest11`` of this distribution, at the start of each run
+where the distribution is installed; so the rest of procpath is imported when the fixture is used.
 """
 
 from __future__ import annotations

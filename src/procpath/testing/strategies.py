@@ -14,7 +14,9 @@ from collections.abc import Callable, Sequence
 
 try:
     from hypothesis import strategies as st
-except ImportError:
+except ModuleNotFoundError as error:
+    if error.name != "hypothesis":
+        raise
     raise ImportError(
         "the strategies of procpath.testing need Hypothesis: pip install 'rootedpath[testing]'"
     ) from None

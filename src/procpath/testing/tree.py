@@ -3,7 +3,7 @@
 A :class:`Tree` maps in-root paths to nodes. It can be compared, hashed, printed as the
 expression that makes it, built for real by :meth:`Tree.materialize` and read back by
 :meth:`Tree.capture`; :mod:`procpath.testing.model` resolves paths in it without any file
-system. Rests on the standard library and :mod:`procpath.linux` (to mount).
+system. Only mounts need Linux, so a tree can be described on any system.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, TypeAlias
-
-from procpath import linux
 
 if TYPE_CHECKING:
     from typing import Self
@@ -221,6 +219,8 @@ class Tree(Mapping[str, Node]):
         os.mkdir(name, 0o700, dir_fd=parent)
         with ExitStack() as held:
             if node.mount:
+                from procpath import linux
+
                 fd = held.enter_context(linux.fsopen(b"tmpfs"))
                 linux.fsconfig(fd, linux.FSCONFIG_CMD_CREATE)
                 attributes = _MOUNT_ATTR_NOSYMFOLLOW if node.nosymfollow else 0
@@ -272,7 +272,7 @@ _MOUNT_ATTR_NOSYMFOLLOW = 0x00200000  # fsmount(2), Linux 5.14
 def _capture(fd: int, path: str, device: int, owners: bool, nodes: dict[str, Node]) -> None:
     status = os.fstat(fd)
     mount = status.st_dev != device
-    nosymfollow = mount and bool(linux.fstatfs(fd).flags & linux.ST_NOSYMFOLLOW)
+    nosymfollow = mount and _is_nosymfollow(fd)
     mode, uid, gid = _attributes(status, owners)
     nodes[path] = Directory(mode, uid, gid, mount, nosymfollow)
     for name in os.listdir(fd):
@@ -298,6 +298,12 @@ def _capture(fd: int, path: str, device: int, owners: bool, nodes: dict[str, Nod
             nodes[child] = Socket(mode, uid, gid)
         else:
             raise ValueError(f"{child!r} is a device, which a Tree has no node for")
+
+
+def _is_nosymfollow(fd: int) -> bool:
+    from procpath import linux
+
+    return bool(linux.fstatfs(fd).flags & linux.ST_NOSYMFOLLOW)
 
 
 def _attributes(status: os.stat_result, owners: bool) -> tuple[int, int | None, int | None]:
