@@ -9,24 +9,28 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from helpers.containers import RuncContainer, missing_requirements
+from helpers.forms import register_profiles
 from helpers.support import open_descriptors, remove_tree
 from procpath import RootedPath, VerifiedProc
 
 # Here and not beside the tests that use them, because Hypothesis looks for the profile that
-# --hypothesis-profile names before pytest loads other files. `long` is for nights.
-settings.register_profile("ci", deadline=None, print_blob=True)
-settings.register_profile("brief", settings.get_profile("ci"), max_examples=20)
-settings.register_profile("long", settings.get_profile("ci"), max_examples=1000)
-settings.load_profile("ci")
+# --hypothesis-profile names before pytest loads other files.
+register_profiles()
 
 
 # What a shell starts in the background ignores interrupts, and with it every process that a
 # test starts in order to interrupt it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let ``pytest -n`` respect the groups of tests that belong into one process."""
+    if config.getoption("dist", "no") == "load":
+        config.option.dist = "loadgroup"
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def test_the_readme_has_two_setup_commands_one_with_the_demo_one_with_the_tests(
     assert len(commands) == 2
     demo, tests = commands
     assert demo.endswith("/procpath demo")
-    assert tests.endswith("-m pytest")
+    assert tests.endswith("-m pytest -m alone")
     for command in commands:
         assert "-m venv" in command
         subprocess.run(["bash", "-n", "-c", command], check=True)

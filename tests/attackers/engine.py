@@ -45,6 +45,10 @@ Idiom: TypeAlias = "Callable[[str, str], bytes]"
 SECONDS: Final = 0.06
 """of each attack, if all that must have happened by then has"""
 
+ONE_IN: Final = 7
+"""attacks makes the short form: with no factor in common with the shapes and the resolvers, so
+that it has each operation, each shape and each resolver"""
+
 LIMIT: Final = 30.0
 """seconds after which what has not happened is not waited for"""
 

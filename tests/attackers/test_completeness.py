@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from attackers import test_reading, test_writing
+from attackers.engine import ONE_IN
 from attackers.operations import READINGS, ROOT_READINGS, WORDS_OF_PATHS, WORDS_OF_ROOTS
 from attackers.writings import WRITINGS
 from procpath import Root, RootedPath
@@ -22,3 +28,10 @@ def test_every_member_of_a_root_is_attacked_or_takes_no_path() -> None:
     attacked = {operation.member for operation in ROOT_READINGS.values()}
     assert attacked | WORDS_OF_ROOTS == public_members(Root)
     assert not attacked & WORDS_OF_ROOTS
+
+
+@pytest.mark.parametrize("cases", [test_reading.CASES, test_writing.CASES])
+def test_the_short_form_has_all_kinds_of_attack(cases: list[Any]) -> None:
+    for kind in range(3):
+        chosen = {id(case.values[kind]) for case in cases[::ONE_IN]}
+        assert chosen == {id(case.values[kind]) for case in cases}

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import pytest
 
-from attackers.engine import LIMIT, Totals, run_writing
+from attackers.engine import LIMIT, ONE_IN, Totals, run_writing
 from attackers.races import SHAPES, Shape
 from attackers.writings import WRITINGS, Writing
+from helpers.forms import one_in
 
 CASES = [
     pytest.param(shape, resolver, operation, id=f"{shape.name}-{resolver}-{operation.name}")
@@ -22,7 +23,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("shape", "resolver", "operation"), CASES)
+@pytest.mark.parametrize(("shape", "resolver", "operation"), one_in(ONE_IN, CASES))
 def test_nothing_outside_is_changed_or_copied_in(
     shape: Shape, resolver: str, operation: Writing, totals: Totals
 ) -> None:

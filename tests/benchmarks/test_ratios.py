@@ -14,6 +14,8 @@ import pytest
 from benchmarks.cases import CASES, Case, make_tree, rounds
 from procpath import Root, RootedPath
 
+pytestmark = pytest.mark.alone
+
 MARGIN = 1.3
 ROUNDS = 40
 

@@ -25,9 +25,9 @@ def laboratory() -> Iterator[Laboratory]:
         yield running
 
 
-@pytest.fixture(scope="module", params=[(0, 0, 0), (1, 2, 2)], ids=["unprotected", "protected"])
+@pytest.fixture(params=[(0, 0, 0), (1, 2, 2)], ids=["unprotected", "protected"])
 def rules(request: pytest.FixtureRequest) -> Iterator[Rules]:
-    """The machine's ``fs.protected_*``, each way for the length of a module."""
+    """The machine's ``fs.protected_*``, each way."""
     wanted = dict(zip(_SYSCTLS, request.param, strict=True))
     if not all(os.access(f"/proc/sys/fs/{name}", os.W_OK) for name in wanted):
         pytest.skip("the fs.protected_* cannot be set here")
@@ -51,7 +51,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # With --hypothesis-profile=long a test takes longer than any may in CI.
     is_long = settings.default.max_examples > settings.get_profile("ci").max_examples
     for item in items:
-        item.add_marker(pytest.mark.timeout(0 if is_long else _TIMEOUT_SECONDS))
+        if isinstance(item, pytest.Function) and "rules" in item.fixturenames:
+            item.add_marker(pytest.mark.timeout(0 if is_long else _TIMEOUT_SECONDS))
+            # Tests that set a sysctl take turns. In one worker they wait for nobody.
+            item.add_marker(pytest.mark.xdist_group("sysctls"))
 
 
 def pytest_terminal_summary(
