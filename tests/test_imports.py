@@ -109,6 +109,13 @@ def test_an_unsupported_system_is_told_at_the_first_name(elsewhere: str) -> None
 
 
 @ELSEWHERE
+def test_the_command_line_says_so_in_one_line(elsewhere: str) -> None:
+    code = f"import sys; {elsewhere}; import procpath.__main__ as cli; cli.main()"
+    [line] = run(code).splitlines()
+    assert line.startswith(("procpath: procpath needs Linux: ", "procpath: procpath knows the "))
+
+
+@ELSEWHERE
 def test_hypothesis_works_where_procpath_does_not(elsewhere: str, installed: Path) -> None:
     code = f"""
         import sys; {elsewhere}

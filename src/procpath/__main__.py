@@ -9,6 +9,10 @@ def main() -> int:
     """Run ``procpath`` with the arguments of the process, and return the exit status."""
     try:
         # An interrupt during the imports, which take most of a short run, is no traceback either.
+        try:
+            import procpath.linux  # noqa: F401  # raises ImportError on an unsupported system
+        except ImportError as error:
+            sys.exit(f"procpath: {error}")
         from procpath.cli import main as run
     except KeyboardInterrupt:
         return 130  # as a shell reports a program that SIGINT ended

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from procpath.commands.output import Output, OutputFailedError, discard, printable
 from procpath.commands.session import Session, complain
@@ -112,6 +113,11 @@ def _parser() -> argparse.ArgumentParser:
 
 class _Parser(argparse.ArgumentParser):
     """Report usage errors on one line, with control characters escaped."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # As before Python 3.14, where any word that begins like a number, -1:/x too, is no option.
+        self._negative_number_matcher = re.compile(r"-\d+$|-\d*\.\d+$")
 
     def print_help(self, file: object = None) -> None:
         """Print the help text. Unlike argparse's, fail if that fails."""

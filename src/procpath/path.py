@@ -9,12 +9,12 @@ on the held parent and one name. Rests on :class:`procpath.Root` for resolving, 
 from __future__ import annotations
 
 import io
-import locale
 import os
 import pathlib
 import posixpath
 import socket
 import stat
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,8 +48,6 @@ from typing import (
 )
 from weakref import WeakValueDictionary
 
-from typing_extensions import Buffer
-
 from procpath import linux, unix_sockets
 from procpath.accounts import Accounts
 from procpath.errors import (
@@ -73,6 +71,11 @@ from procpath.tree.descent import LISTING, scan
 from procpath.tree.matching import glob, parse_pattern
 from procpath.tree.places import HostPlace, Place, RootedPlace
 from procpath.tree.walking import OnError, below, walk_following, walk_real
+
+if sys.version_info >= (3, 12):
+    from collections.abc import Buffer
+else:
+    from typing_extensions import Buffer
 
 P = TypeVar("P", bound="RootedPath")
 H = TypeVar("H", "RootedPath", pathlib.Path)
@@ -1101,7 +1104,11 @@ def _pattern_text(pattern: Segment) -> str:
 
 
 def _codec(encoding: str) -> str:
-    return locale.getencoding() if encoding == "locale" else encoding
+    if encoding != "locale":
+        return encoding
+    import locale
+
+    return locale.getencoding()
 
 
 def _about_two(error: OSError, path: str, other: str) -> OSError:

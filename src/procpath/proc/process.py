@@ -11,15 +11,19 @@ from __future__ import annotations
 import errno
 import io
 import os
+import sys
 from collections.abc import Callable
 from types import TracebackType
 from typing import IO, Any, BinaryIO, Final, Literal, NamedTuple, Self, TextIO, overload
 
-from typing_extensions import Buffer
-
 from procpath.errors import MagicLinkError, ProcessGoneError, UnverifiedProcError
 from procpath.proc import checks
 from procpath.proc.lookup import LINK_FLAGS, Held, Lookup, components
+
+if sys.version_info >= (3, 12):
+    from collections.abc import Buffer
+else:
+    from typing_extensions import Buffer
 
 __all__ = ["IdMapping", "ProcessDir", "buffered_reader", "open_file", "raw_file", "read_all"]
 

@@ -8,7 +8,6 @@ a process that is killed. Rests on rename(2) and renameat2(2).
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from errno import EINVAL, ENOSYS
 from types import TracebackType
@@ -61,7 +60,7 @@ class Staged:
     """Something that is being made in the directory ``dirfd``, as :attr:`name` for now."""
 
     def __init__(self, dirfd: int) -> None:
-        self.name = f".procpath-{secrets.token_hex(8)}"
+        self.name = f".procpath-{os.urandom(8).hex()}"
         self.dirfd = dirfd
         self.made: os.stat_result | None = None
         """of the directory that was made, to be told from one that was put in its place"""
