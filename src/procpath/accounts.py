@@ -130,9 +130,9 @@ def _lines(root: Root, path: bytes) -> Iterator[list[str]]:
 
 def _read(root: Root, path: bytes) -> bytes:
     fd = open_checked_first(root.resolver, path, os.O_RDONLY, 0, _require_regular)
-    with open(fd, "rb") as file:
+    with open(fd.detach(), "rb") as file:
         # Files of procfs and tracefs say that they are empty and may block when read.
-        return file.read(min(os.fstat(fd).st_size, _TOO_LARGE))
+        return file.read(min(os.fstat(file.fileno()).st_size, _TOO_LARGE))
 
 
 def _require_regular(fd: int) -> None:

@@ -100,14 +100,15 @@ def mode_of(root: Root, raw: bytes) -> int:
     if b"\0" in raw:
         return 0
     fd = root.try_find(raw)
-    if fd < 0:
-        if -fd in NO_ANSWER:
-            raise os_error(-fd, raw)
+    number = fd.value
+    if number < 0:
+        if -number in NO_ANSWER:
+            raise os_error(-number, raw)
         return 0
     try:
-        return os.fstat(fd).st_mode
+        return os.fstat(number).st_mode
     finally:
-        os.close(fd)
+        fd.close()
 
 
 def mode_of_last(root: Root, raw: bytes) -> int:
@@ -121,6 +122,6 @@ def mode_of_last(root: Root, raw: bytes) -> int:
             return 0
         raise
     try:
-        return os.fstat(fd).st_mode
+        return os.fstat(fd.value).st_mode
     finally:
-        os.close(fd)
+        fd.close()

@@ -86,7 +86,6 @@ TextMode = Literal[
 BinaryMode = Literal["rb", "wb", "ab", "xb", "r+b", "rb+", "w+b", "wb+", "a+b", "ab+", "x+b", "xb+"]
 
 _fstat = os.fstat
-_close = os.close
 _DirEntry = os.DirEntry
 _WRITE_ANEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
@@ -164,9 +163,9 @@ class RootedPath(LexicalPath, from_segments=True):
         root = self._root
         fd = root.find(self._raw) if follow_symlinks else root.find_last(self._raw)
         try:
-            return _fstat(fd)
+            return _fstat(fd.value)
         finally:
-            _close(fd)
+            fd.close()
 
     def lstat(self) -> os.stat_result:
         """:meth:`stat` of the link itself where the path is one."""
@@ -223,10 +222,8 @@ class RootedPath(LexicalPath, from_segments=True):
             if tells_of_path(error):
                 return False
             raise
-        try:
-            return self._holds_mount(fd)
-        finally:
-            os.close(fd)
+        with fd:
+            return self._holds_mount(fd.value)
 
     def _holds_mount(self, fd: int) -> bool:
         status = os.fstat(fd)
@@ -350,13 +347,10 @@ class RootedPath(LexicalPath, from_segments=True):
 
     def readlink(self) -> Self:
         """What the link at this path says, unresolved. ``EINVAL`` where it is no link."""
-        fd = self._root.find_last(self._raw)
-        try:
+        with self._root.find_last(self._raw) as fd:
             if not stat.S_ISLNK(os.fstat(fd).st_mode):
                 raise os_error(EINVAL, str(self))
             return self.with_segments(os.readlink("", dir_fd=fd))
-        finally:
-            os.close(fd)
 
     def trace(self) -> Trace:
         """Every step of the way that the path takes, for people; a path that leads nowhere has
@@ -431,21 +425,21 @@ class RootedPath(LexicalPath, from_segments=True):
         return open(str(self), mode, buffering, encoding, errors, newline, opener=self._opener)
 
     def _opener(self, _: str, flags: int) -> int:
-        return self._root.open_raw(self._raw, flags, 0o666)
+        return self._root.open_raw(self._raw, flags, 0o666).detach()
 
     def read_bytes(self) -> bytes:
         """The whole file."""
         fd = self._root.open_raw(self._raw, os.O_RDONLY, 0)
         try:
-            status = _fstat(fd)
+            status = _fstat(fd.value)
             if stat.S_ISDIR(status.st_mode):
                 raise os_error(EISDIR, str(self))
-            return _read_whole(fd, status.st_size)
+            return _read_whole(fd.value, status.st_size)
         except OSError as error:
             error.filename = str(self)
             raise
         finally:
-            _close(fd)
+            fd.close()
 
     def read_text(
         self, encoding: str | None = None, errors: str | None = None, newline: str | None = None
@@ -464,7 +458,7 @@ class RootedPath(LexicalPath, from_segments=True):
         """The paths of what is in the directory, in no order; their :attr:`info` is known
         already.
         """
-        entries = scan(self._root.open_raw(self._raw, LISTING, 0))
+        entries = scan(self._root.open_raw(self._raw, LISTING, 0).detach())
         return self._children(entries)
 
     def _children(self, entries: list[os.DirEntry[str]]) -> Iterator[Self]:
@@ -562,12 +556,12 @@ class RootedPath(LexicalPath, from_segments=True):
         try:
             rest = view
             while rest:
-                rest = rest[os.write(fd, rest) :]
+                rest = rest[os.write(fd.value, rest) :]
+            # Closing can fail for what was written before (close(2)).
+            fd.close()
         except OSError as error:
             error.filename = str(self)
             raise
-        finally:
-            _close(fd)
         return len(view)
 
     def touch(self, mode: int = 0o666, exist_ok: bool = True) -> None:
@@ -582,7 +576,7 @@ class RootedPath(LexicalPath, from_segments=True):
                 # Whatever stands in the way, creating it tells better.
                 pass
         flags = os.O_CREAT | os.O_WRONLY | (0 if exist_ok else os.O_EXCL)
-        _close(self._root.open_raw(self._raw, flags, mode))
+        self._root.open_raw(self._raw, flags, mode).close()
 
     def mkdir(
         self,
@@ -634,7 +628,7 @@ class RootedPath(LexicalPath, from_segments=True):
         """Remove an empty directory."""
         # The held parent and one name cannot tell how the path ended (unlink(2), rmdir(2)).
         if self.name in ("", "..") and (self.root or self.parts):
-            _close(self._root.find(self._raw))
+            self._root.find(self._raw).close()
             raise os_error(EBUSY if not self.name else ENOTEMPTY, str(self))
         self._in_parent(lambda dirfd, name: os.rmdir(name, dir_fd=dirfd), EINVAL)
 
@@ -651,8 +645,7 @@ class RootedPath(LexicalPath, from_segments=True):
         """Make this path another name of the file that ``target`` leads to, links followed."""
         old = self._same_root(target)
         try:
-            fd = self._root.find(_as_written(target, old))
-            try:
+            with self._root.find(_as_written(target, old)) as fd:
                 self_fd = VerifiedProc.default().self_fd()
                 entry, magic = self_fd.entry(fd), self_fd.fileno()
 
@@ -660,8 +653,6 @@ class RootedPath(LexicalPath, from_segments=True):
                     os.link(entry, name, src_dir_fd=magic, dst_dir_fd=dirfd, follow_symlinks=True)
 
                 self._in_parent(link, EEXIST)
-            finally:
-                _close(fd)
         except UnverifiedProcError:
             raise
         except OSError as error:
@@ -749,9 +740,9 @@ class RootedPath(LexicalPath, from_segments=True):
         root = self._root
         fd = root.find(self._raw) if follow_symlinks else root.find_last(self._raw)
         try:
-            if follow_symlinks or not stat.S_ISLNK(_fstat(fd).st_mode):
+            if follow_symlinks or not stat.S_ISLNK(_fstat(fd.value).st_mode):
                 self_fd = VerifiedProc.default().self_fd()
-                change(self_fd.entry(fd), self_fd.fileno())
+                change(self_fd.entry(fd.value), self_fd.fileno())
             elif change_link is None:
                 raise os_error(EOPNOTSUPP)
             else:
@@ -762,7 +753,7 @@ class RootedPath(LexicalPath, from_segments=True):
             error.filename = str(self)
             raise
         finally:
-            _close(fd)
+            fd.close()
 
     def _in_parent(self, act: Callable[[int, bytes], None], nameless: int) -> None:
         """``act`` on the held parent and the last component, which is not followed.
@@ -771,7 +762,7 @@ class RootedPath(LexicalPath, from_segments=True):
         """
         dirfd, name, _ = self._root.resolver.open_parent(self._raw)
         try:
-            act(dirfd, name)
+            act(dirfd.value, name)
         except OSError as error:
             if name == b"." and error.errno == EACCES:
                 # It takes the right to search the directory, where "/" and ".." take none.
@@ -779,7 +770,7 @@ class RootedPath(LexicalPath, from_segments=True):
             error.filename = str(self)
             raise
         finally:
-            _close(dirfd)
+            dirfd.close()
 
     def _in_parents(
         self, other: Self, raw: bytes, act: Callable[[int, bytes, int, bytes], None]
@@ -790,15 +781,9 @@ class RootedPath(LexicalPath, from_segments=True):
         """
         resolver = self._root.resolver
         try:
-            dirfd, name, _ = resolver.open_parent(self._raw)
-            try:
-                other_dirfd, other_name, _ = resolver.open_parent(raw)
-                try:
-                    act(dirfd, name, other_dirfd, other_name)
-                finally:
-                    _close(other_dirfd)
-            finally:
-                _close(dirfd)
+            one = resolver.open_parent(self._raw)
+            two = resolver.open_parent(raw)
+            act(one.dirfd.value, one.name, two.dirfd.value, two.name)
         except UnverifiedProcError:
             raise
         except OSError as error:

@@ -9,12 +9,12 @@ the mounted ``/proc`` being a real one, which is checked.
 from __future__ import annotations
 
 import os
-import weakref
 from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
 from procpath.errors import ClosedRootError
+from procpath.linux import Descriptor
 from procpath.proc import VerifiedProc
 
 
@@ -25,26 +25,22 @@ class PinnedPath(os.PathLike[str]):
     with its last user. ``str()`` is the in-root path, for people.
     """
 
-    def __init__(self, fd: int, path: str) -> None:
+    def __init__(self, fd: Descriptor, path: str) -> None:
         """Take over ``fd``, which was found at the in-root ``path``."""
-        try:
-            # The name is only as good as the procfs that other programs see.
-            _mounted_proc().self_fd().readlink(fd)
-        except BaseException:
-            os.close(fd)
-            raise
-        self._fd = fd
+        # The name is only as good as the procfs that other programs see.
+        _mounted_proc().self_fd().readlink(fd.value)
+        self._fd: Descriptor | None = fd
         self._path = path
-        self._finalizer = weakref.finalize(self, os.close, fd)
 
     def __fspath__(self) -> str:
         return f"/proc/self/fd/{self.fileno()}"
 
     def fileno(self) -> int:
         """The held ``O_PATH`` descriptor; it stays this object's. ``ValueError`` once closed."""
-        if not self._finalizer.alive:
+        fd = self._fd
+        if fd is None:
             raise ClosedRootError(f"the pinned {self._path} is closed")
-        return self._fd
+        return fd.value
 
     def stat(self) -> os.stat_result:
         """What ``os.fstat()`` says of the file."""
@@ -53,11 +49,12 @@ class PinnedPath(os.PathLike[str]):
     @property
     def closed(self) -> bool:
         """Whether :meth:`close` was called."""
-        return not self._finalizer.alive
+        return self._fd is None
 
     def close(self) -> None:
         """Let the file go. Twice does no harm."""
-        self._finalizer()
+        # Only the reference goes: another thread may be acting on the descriptor.
+        self._fd = None
 
     def __enter__(self) -> Self:
         self.fileno()
@@ -75,8 +72,8 @@ class PinnedPath(os.PathLike[str]):
         return self._path
 
     def __repr__(self) -> str:
-        closed = " closed" if self.closed else ""
-        return f"<{type(self).__name__} {self._path!r} at {self._fd}{closed}>"
+        state = "closed" if self.closed else f"at {self.fileno()}"
+        return f"<{type(self).__name__} {self._path!r} {state}>"
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import signal
 import stat
-import weakref
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from errno import ENOTDIR, ESTALE
@@ -21,6 +20,7 @@ from types import TracebackType
 from typing import Literal, Protocol, Self, TypeAlias, TypedDict, TypeVar, Unpack, cast
 
 from procpath.errors import ClosedRootError, ProcessGoneError, os_error
+from procpath.linux import AT_FDCWD, FIND_DIRECTORY, Descriptor, dup, openat
 from procpath.proc import IdMapping, ProcessDir, VerifiedProc
 from procpath.resolve.identity import Identity, identity
 from procpath.resolve.interface import Resolver, Rules
@@ -31,8 +31,6 @@ from procpath.resolve.walk import Observer, Walk, Walker
 T = TypeVar("T")
 
 StrOrBytesPath: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
-
-_ROOT_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +185,6 @@ class Root:
 
     __slots__ = (
         "__weakref__",
-        "_finalizer",
-        "_mount_namespace",
         "_origin",
         "_owned_process",
         "find",
@@ -202,37 +198,32 @@ class Root:
         "user_namespace",
     )
 
-    find: Callable[[bytes], int]
+    find: Callable[[bytes], Descriptor]
     """the resolver's ``find``, bound here because every operation begins with it"""
-    find_last: Callable[[bytes], int]
-    try_find: Callable[[bytes], int]
-    open_raw: Callable[[bytes, int, int], int]
+    find_last: Callable[[bytes], Descriptor]
+    try_find: Callable[[bytes], Descriptor]
+    open_raw: Callable[[bytes, int, int], Descriptor]
     """:meth:`open` of a path that is bytes already and has no NUL in it"""
 
     def __init__(
         self,
-        dirfd: int,
+        directory: Descriptor,
         origin: Origin,
         options: OptionArguments,
         process: ProcessDir | None = None,
         user_namespace: UserNamespace | None = None,
-        mount_namespace: int | None = None,
+        mount_namespace: Descriptor | None = None,
     ) -> None:
         """Take over the descriptors; for the class methods, which are the ways to make a root."""
-        descriptors = [dirfd] if mount_namespace is None else [dirfd, mount_namespace]
-        try:
-            self.options = Options(**options)
-            self.identity: Identity = identity(dirfd)
-            self._use(_resolver(dirfd, self.options))
-        except BaseException:
-            _close_all(descriptors)
-            raise
+        self.options = Options(**options)
+        self.identity: Identity = identity(directory.value)
+        resolver = _resolver(directory, self.options)
+        resolver.mount_namespace = mount_namespace
+        self._use(resolver)
         self.process = process
         self.user_namespace = user_namespace
         self._owned_process: ProcessDir | None = None
-        self._mount_namespace = mount_namespace
         self._origin = origin
-        self._finalizer = weakref.finalize(self, _close_all, descriptors)
 
     def _use(self, resolver: Walker | KernelResolver) -> None:
         self.resolver = resolver
@@ -301,7 +292,8 @@ class Root:
         as ``NotADirectoryError``.
         """
         path = os.fsdecode(host_directory)
-        return cls(os.open(path, _ROOT_FLAGS), _HostDirectory(os.path.abspath(path)), options)
+        directory = openat(AT_FDCWD, path, FIND_DIRECTORY)
+        return cls(directory, _HostDirectory(os.path.abspath(path)), options)
 
     @classmethod
     def from_fd(cls, dirfd: int, **options: Unpack[OptionArguments]) -> Self:
@@ -312,7 +304,7 @@ class Root:
         if not stat.S_ISDIR(os.fstat(dirfd).st_mode):
             raise os_error(ENOTDIR, f"descriptor {dirfd}")
         label = VerifiedProc.default().self_fd().readlink(dirfd)
-        return cls(os.dup(dirfd), _Descriptor(label), options)
+        return cls(dup(dirfd), _Descriptor(label), options)
 
     def beneath(self, path: StrOrBytesPath, **options: Unpack[OptionArguments]) -> Root:
         """The directory at the in-root path ``path`` as a root of its own.
@@ -320,12 +312,8 @@ class Root:
         It belongs to the same process, and has the same options but for those given.
         """
         raw = _raw(path)
-        fd = self.open(raw, os.O_PATH | os.O_DIRECTORY)
-        try:
-            mounts = None if self._mount_namespace is None else os.dup(self._mount_namespace)
-        except BaseException:
-            os.close(fd)
-            raise
+        mounts = self.resolver.mount_namespace
+        fd = self.open_raw(raw, FIND_DIRECTORY, 0)
         inherited = cast(OptionArguments, asdict(self.options) | options)
         return Root(fd, _Beneath(self, raw), inherited, self.process, self.user_namespace, mounts)
 
@@ -334,21 +322,17 @@ class Root:
         link.
         """
         self.fileno()
-        return type(self.resolver)(dirfd, self.options.rules()._replace(symlinks=False))
+        return type(self.resolver)(dup(dirfd), self.options.rules()._replace(symlinks=False))
 
     @classmethod
     def _of_process(cls, process: ProcessDir, options: OptionArguments) -> Self:
-        dirfd = process.open_link("root", _ROOT_FLAGS)
-        try:
-            namespace = UserNamespace.of(process)
-            origin = _OfProcess(process.path, process.pid, process.start_time)
-            # A mount namespace comes apart with its last process: what was mounted in it
-            # would be gone from a root that is still held (mount_namespaces(7)).
-            mounts = process.open_link("ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-        except BaseException:
-            os.close(dirfd)
-            raise
-        return cls(dirfd, origin, options, process, namespace, mounts)
+        directory = Descriptor(process.open_link("root", FIND_DIRECTORY))
+        namespace = UserNamespace.of(process)
+        origin = _OfProcess(process.path, process.pid, process.start_time)
+        # A mount namespace comes apart with its last process: what was mounted in it
+        # would be gone from a root that is still held (mount_namespaces(7)).
+        mounts = Descriptor(process.open_link("ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
+        return cls(directory, origin, options, process, namespace, mounts)
 
     @classmethod
     def _owning(cls, process: ProcessDir, options: OptionArguments) -> Self:
@@ -393,7 +377,7 @@ class Root:
         :class:`EscapeError`, :class:`MagicLinkError`, :class:`SpecialFileError`,
         :class:`ClosedRootError`.
         """
-        return self.open_raw(_raw(path), flags, mode)
+        return self.open_raw(_raw(path), flags, mode).detach()
 
     def opener(self, path: StrOrBytesPath, flags: int) -> int:
         """For ``open(path, opener=root.opener)``: confines code that takes plain paths."""
@@ -401,8 +385,8 @@ class Root:
 
     def close(self) -> None:
         """Close the root and, unless the caller gave it, its process. Twice does no harm."""
+        # The descriptors close with the resolver: operations under way still have it.
         self._use(_ClosedResolver(self.origin))
-        self._finalizer()
         if self._owned_process is not None:
             self._owned_process.close()
 
@@ -444,10 +428,10 @@ class _ClosedResolver(Walker):
     """What a closed root resolves by: not at all."""
 
     def __init__(self, origin: str) -> None:
-        super().__init__(-1, Rules())
+        super().__init__(Descriptor(-1), Rules())
         self._origin = origin
 
-    def open(self, path: bytes, flags: int, mode: int = 0o777) -> int:
+    def open(self, path: bytes, flags: int, mode: int = 0o777) -> Descriptor:
         raise self.error()
 
     def _walk(
@@ -459,20 +443,15 @@ class _ClosedResolver(Walker):
         return ClosedRootError(f"the root {self._origin} is closed")
 
 
-def _resolver(dirfd: int, options: Options) -> Walker | KernelResolver:
+def _resolver(directory: Descriptor, options: Options) -> Walker | KernelResolver:
     if options.resolver == "walk":
-        return Walker(dirfd, options.rules())
+        return Walker(directory, options.rules())
     refusal = openat2_refusal()
     if not refusal:
-        return KernelResolver(dirfd, options.rules())
+        return KernelResolver(directory, options.rules())
     if options.resolver == "openat2":
         raise OSError(refusal, f"openat2 cannot be used here ({os.strerror(refusal)})")
-    return Walker(dirfd, options.rules())
-
-
-def _close_all(descriptors: list[int]) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)
+    return Walker(directory, options.rules())
 
 
 def _raw(path: StrOrBytesPath) -> bytes:

@@ -12,14 +12,14 @@ import os
 import socket
 import threading
 
-from procpath.linux import CLONE_FS, unshare
+from procpath.linux import CLONE_FS, Descriptor, unshare
 from procpath.proc import VerifiedProc
 
 
 class _Connecting(threading.Thread):
     """Connects one socket. Whoever is last to need it, the thread or its caller, closes it."""
 
-    def __init__(self, connection: socket.socket, target: int) -> None:
+    def __init__(self, connection: socket.socket, target: Descriptor) -> None:
         super().__init__(name="procpath-connect", daemon=True)
         self._connection = connection
         self._target = target
@@ -33,11 +33,10 @@ class _Connecting(threading.Thread):
             self_fd = VerifiedProc.default().self_fd()
             unshare(CLONE_FS)
             os.fchdir(self_fd.fileno())
-            self._connection.connect(self_fd.entry(self._target))
+            self._connection.connect(self_fd.entry(self._target.value))
         except BaseException as error:
             self.error = error
         finally:
-            os.close(self._target)
             with self._lock:
                 self._ended = True
                 if self._abandoned:
@@ -51,21 +50,16 @@ class _Connecting(threading.Thread):
                 self._connection.close()
 
 
-def connect(target: int, kind: int) -> socket.socket:
-    """A socket of ``kind`` (``SOCK_*``) connected to the file that ``target``, taken over, holds.
+def connect(target: Descriptor, kind: int) -> socket.socket:
+    """A socket of ``kind`` (``SOCK_*``) connected to the file that ``target`` holds.
 
     ``ConnectionRefusedError`` where nobody listens, or it is no socket.
     """
-    try:
-        connection = socket.socket(socket.AF_UNIX, kind)
-    except BaseException:
-        os.close(target)
-        raise
+    connection = socket.socket(socket.AF_UNIX, kind)
     connecting = _Connecting(connection, target)
     try:
         connecting.start()
     except BaseException:
-        os.close(target)
         connection.close()
         raise
     try:

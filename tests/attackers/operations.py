@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from attackers.scene import CANARY, Scene
 from procpath import RootedPath
+from procpath.linux import Descriptor
 
 Ask = Callable[[RootedPath, Scene], object]
 """Asked of the attacked directory's path; see :attr:`attackers.races.Shape.directory`."""
@@ -133,14 +134,10 @@ def _through_opener(directory: RootedPath, _: Scene) -> object:
         return file.read()
 
 
-def _by_descriptor(find: Callable[[Any, bytes], int], entry: str) -> Ask:
+def _by_descriptor(find: Callable[[Any, bytes], Descriptor], entry: str) -> Ask:
     def ask(directory: RootedPath, _: Scene) -> object:
-        fd = find(directory.root_handle, bytes(directory / entry))
-        try:
+        with find(directory.root_handle, bytes(directory / entry)) as fd:
             return os.fstat(fd) if fd >= 0 else None
-        finally:
-            if fd >= 0:
-                os.close(fd)
 
     return ask
 
@@ -227,7 +224,7 @@ ROOT_READINGS: Final = {
         Reading(
             "open_raw",
             "file",
-            lambda p, _: _fd(p.root_handle.open_raw(bytes(p / "file"), os.O_RDONLY, 0)),
+            lambda p, _: _fd(p.root_handle.open_raw(bytes(p / "file"), os.O_RDONLY, 0).detach()),
         ),
         Reading("find", "file", _by_descriptor(lambda root, raw: root.find(raw), "file")),
         Reading(

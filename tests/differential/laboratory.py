@@ -26,6 +26,7 @@ from typing import Any, NamedTuple, NoReturn, Self, TypeAlias
 
 from helpers.support import make_mounts_private
 from procpath import Root, linux
+from procpath.linux import Descriptor
 from procpath.proc import VerifiedProc
 from procpath.testing import Tree
 from procpath.testing.model import Caller
@@ -345,11 +346,9 @@ def _root_calls(root: Root) -> dict[str, Callable[..., Any]]:
     }
 
 
-def _status_and_close(fd: int) -> os.stat_result:
-    try:
+def _status_and_close(found: Descriptor) -> os.stat_result:
+    with found as fd:
         return os.fstat(fd)
-    finally:
-        os.close(fd)
 
 
 def _answer(

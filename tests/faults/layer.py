@@ -41,8 +41,12 @@ OS_CALLS = (
 LIBC_CALLS = (
     *("_openat2", "_statx", "_fsopen", "_fsconfig", "_fsmount", "_open_tree", "_renameat2"),
     *("_fstatfs", "_unshare", "_fchmodat2", "_getxattrat", "_setxattrat", "_listxattrat"),
+    *("_openat", "_dup"),
 )
-BOUND_EARLY = {"_fstat": "fstat", "_close": "close"}
+OPENING = ("_openat2", "_openat", "_dup", "_fsopen", "_fsmount", "_open_tree")
+"""those of them that return a descriptor and its owner"""
+
+BOUND_EARLY = {"_fstat": "fstat"}
 """names that procpath.path has for functions of ``os``"""
 
 
@@ -101,13 +105,12 @@ def _failing_os_call(layer: Faults, name: str, original: Any) -> Callable[..., A
     return call
 
 
-def _failing_libc_call(layer: Faults, name: str, original: Any) -> Callable[..., int]:
-    def call(*arguments: Any) -> int:
+def _failing_libc_call(layer: Faults, name: str, original: Any) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
         if not layer.is_next(name):
-            result: int = original(*arguments)
-            return result
+            return original(*arguments)
         ctypes.set_errno(layer.errno)
-        return -1
+        return linux.Descriptor(-1) if name in OPENING else -1
 
     return call
 

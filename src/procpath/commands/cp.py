@@ -24,6 +24,7 @@ from procpath import Root
 from procpath.commands.output import shortened
 from procpath.commands.session import Address, Session, parse_address
 from procpath.errors import os_error
+from procpath.linux import Descriptor, dup
 from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import Parent
 from procpath.tree import copying
@@ -120,11 +121,11 @@ class _Typed(Place):
         self._place = place
         self.blame = Blame(lambda: text)
 
-    def find(self) -> int:
+    def find(self) -> Descriptor:
         with self.blame:
             return self._place.find()
 
-    def find_last(self) -> int:
+    def find_last(self) -> Descriptor:
         with self.blame:
             return self._place.find_last()
 
@@ -158,9 +159,9 @@ class _Source(_Typed):
     def is_directory(self) -> bool:
         return stat.S_ISDIR(self.status.st_mode)
 
-    def find_last(self) -> int:
+    def find_last(self) -> Descriptor:
         # Whatever has its name by now.
-        return os.dup(self.fd)
+        return dup(self.fd)
 
 
 class _Entry(_Typed):
@@ -225,8 +226,7 @@ class _Run:
             place = self._open(end, held)
             if place is None:
                 return
-            fd = place.find_last() if self._archive else place.find()
-            held.callback(os.close, fd)
+            fd = held.enter_context(place.find_last() if self._archive else place.find())
             source = _Source(place, fd)
             if source.is_directory and not self._recursive:
                 self._complain(place.text, "is a directory (use -r)")
@@ -272,7 +272,7 @@ class _Run:
 
     def _copy_child(self, place: _Entry, target: _Entry) -> bool:
         """Copy one file or tree; False if both are directories."""
-        with self._complaining(place.text), Closing(place.find_last()) as fd:
+        with self._complaining(place.text), place.find_last() as fd:
             if not self._copy(_Source(place, fd), target):
                 with ExitStack() as held:
                     _mergeable(target, held)
@@ -300,12 +300,12 @@ class _Run:
         A directory stays (``EISDIR``), and a mount point (``EBUSY``).
         """
         parent = target.open_parent()
-        with Closing(parent.dirfd), Root.from_fd(parent.dirfd, symlinks=False) as root:
+        with parent.dirfd as dirfd, Root.from_fd(dirfd, symlinks=False) as root:
             with target.blame:
-                if mount_of_entry(parent.dirfd, parent.name) != mount_id(parent.dirfd):
+                if mount_of_entry(dirfd, parent.name) != mount_id(dirfd):
                     # In another mount namespace Linux would detach what is mounted (rename(2)).
                     raise OSError(EBUSY, "a mount point, which cannot be replaced")
-            with Staged(parent.dirfd) as staged:
+            with Staged(dirfd) as staged:
                 path = f"/{staged.name}"
                 place = RootedPlace(root, path, os.fsencode(path))
                 self._copy_by_library(source, _Typed(target.text, place))
@@ -423,18 +423,16 @@ def _name(end: _End) -> str:
 def _existing_directory(target: _Typed, held: ExitStack) -> _Directory | None:
     """The directory that ``target`` leads to, if it does to one."""
     try:
-        fd = target.find()
+        fd = held.enter_context(target.find())
     except FileNotFoundError:
         return None
-    held.callback(os.close, fd)
     is_directory = stat.S_ISDIR(os.fstat(fd).st_mode)
     return _Directory(fd, target.text, held) if is_directory else None
 
 
 def _mergeable(target: _Typed, held: ExitStack) -> _Directory:
     """The directory that ``target`` names; ``EEXIST`` where it is something else."""
-    fd = target.find_last()
-    held.callback(os.close, fd)
+    fd = held.enter_context(target.find_last())
     if not stat.S_ISDIR(os.fstat(fd).st_mode):
         reason = "exists and is no directory, so no directory is copied to it"
         raise OSError(EEXIST, reason, target.text)

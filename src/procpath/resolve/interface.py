@@ -1,7 +1,7 @@
 """What every resolver is: the one interface behind which the walker and openat2 stand.
 
-A resolver turns an in-root path into a descriptor. It borrows the root's descriptor
-and never closes it; it keeps none of its own between two calls. Rests on nothing.
+A resolver owns the root's descriptor, which so stays open until the last operation by it
+has ended, whoever closes the root meanwhile. It keeps no other between two calls.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from errno import EINVAL
 from functools import lru_cache
 from typing import NamedTuple
+
+from procpath.linux import FIND_DIRECTORY, Descriptor, openat
 
 
 class Rules(NamedTuple):
@@ -29,8 +31,7 @@ class Rules(NamedTuple):
 class Parent(NamedTuple):
     """A held directory and one name in it: what operations that change a directory act on."""
 
-    dirfd: int
-    """owned by the caller, who closes it"""
+    dirfd: Descriptor
     name: bytes
     """one component; ``b"."`` where the path ends at the directory itself (``/``, ``.``, ``..``)"""
     must_be_directory: bool
@@ -41,7 +42,7 @@ def require_search(dirfd: int) -> None:
     """The right to search a directory is asked for ``.`` and ``..`` too (path_resolution(7),
     step 2), and before anything is said of a name.
     """
-    os.close(os.open(b".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dirfd))
+    openat(dirfd, b".", FIND_DIRECTORY).close()
 
 
 class Resolver(ABC):
@@ -53,12 +54,16 @@ class Resolver(ABC):
 
     name: str
 
-    def __init__(self, rootfd: int, rules: Rules) -> None:
-        self.rootfd = rootfd
+    mount_namespace: Descriptor | None = None
+    """held so that what is mounted below the root stays (mount_namespaces(7))"""
+
+    def __init__(self, root: Descriptor, rules: Rules) -> None:
+        self.root = root
+        self.rootfd = root.value
         self.rules = rules
 
     @abstractmethod
-    def open(self, path: bytes, flags: int, mode: int = 0o777) -> int:
+    def open(self, path: bytes, flags: int, mode: int = 0o777) -> Descriptor:
         """open(2) inside the root; always close-on-exec and ``O_NOCTTY``."""
 
     @abstractmethod
@@ -80,16 +85,16 @@ class Resolver(ABC):
         """The in-root path of what ``path`` leads to, without links, ``.`` and ``..``."""
 
     @abstractmethod
-    def find(self, path: bytes) -> int:
+    def find(self, path: bytes) -> Descriptor:
         """An ``O_PATH`` descriptor of what ``path`` leads to."""
 
     @abstractmethod
-    def find_last(self, path: bytes) -> int:
+    def find_last(self, path: bytes) -> Descriptor:
         """An ``O_PATH`` descriptor of what ``path`` names: the link itself where it is one."""
 
     @abstractmethod
-    def try_find(self, path: bytes) -> int:
-        """:meth:`find`, with the negated ``errno`` instead of an exception."""
+    def try_find(self, path: bytes) -> Descriptor:
+        """:meth:`find`, but failed, ``value`` is the negated ``errno``."""
 
 
 # VALID_OPEN_FLAGS (include/linux/fcntl.h). On 64-bit systems O_LARGEFILE is 0 here, and the

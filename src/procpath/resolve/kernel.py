@@ -16,11 +16,15 @@ from functools import lru_cache
 from procpath.errors import UnverifiedProcError, os_error
 from procpath.linux import (
     AT_FDCWD,
+    FIND,
+    FIND_DIRECTORY,
+    FIND_NOFOLLOW,
     RESOLVE_BENEATH,
     RESOLVE_IN_ROOT,
     RESOLVE_NO_MAGICLINKS,
     RESOLVE_NO_SYMLINKS,
     RESOLVE_NO_XDEV,
+    Descriptor,
     OpenHow,
     open_how,
     try_openat2,
@@ -31,9 +35,6 @@ from procpath.resolve.walk import Walker
 
 _ATTEMPTS = 4
 """How often a lookup that raced with a rename is tried again before the walker does it."""
-
-_FIND = os.O_PATH | os.O_CLOEXEC
-_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 # ELOOP is asked about not only for the kind of loop: when a rename elsewhere makes the
 # kernel's lookup start anew it counts the links again, and more than 20 can be too many.
@@ -49,16 +50,11 @@ class _Availability:
 
     def probe(self) -> int:
         """Ask the kernel for something that cannot be refused for any other reason."""
-        fd = _try(AT_FDCWD, b"/", open_how(_DIRECTORY, 0, RESOLVE_IN_ROOT))
-        if fd >= 0:
-            os.close(fd)
-        elif fd in (-ENOSYS, -EPERM):
-            self.refusal = -fd
+        fd = try_openat2(AT_FDCWD, b"/", open_how(FIND_DIRECTORY, 0, RESOLVE_IN_ROOT))
+        if fd.value in (-ENOSYS, -EPERM):
+            self.refusal = -fd.value
+        fd.close()
         return self.refusal
-
-
-def _try(dirfd: int, path: bytes, how: OpenHow) -> int:
-    return try_openat2(dirfd, path, how).detach()
 
 
 _availability = _Availability()
@@ -79,9 +75,9 @@ class KernelResolver(Resolver):
 
     name = "openat2"
 
-    def __init__(self, rootfd: int, rules: Rules) -> None:
-        super().__init__(rootfd, rules)
-        self.walker = Walker(rootfd, rules)
+    def __init__(self, root: Descriptor, rules: Rules) -> None:
+        super().__init__(root, rules)
+        self.walker = Walker(root, rules)
         resolve = RESOLVE_NO_MAGICLINKS
         # Beneath, an absolute link and a ".." above the root are both EXDEV, and the walker
         # tells them apart.
@@ -93,30 +89,32 @@ class KernelResolver(Resolver):
         self._resolve = resolve
         self._root_name: str | None = None
         """the root's own host path, as it last was"""
-        self._real_how = open_how(_FIND, 0, resolve | RESOLVE_NO_SYMLINKS)
-        self._find_how = open_how(_FIND, 0, resolve)
-        self._find_last_how = open_how(_FIND | os.O_NOFOLLOW, 0, resolve)
+        self._real_how = open_how(FIND, 0, resolve | RESOLVE_NO_SYMLINKS)
+        self._find_how = open_how(FIND, 0, resolve)
+        self._find_last_how = open_how(FIND_NOFOLLOW, 0, resolve)
 
-    def open(self, path: bytes, flags: int, mode: int = 0o777) -> int:
-        fd = _try(self.rootfd, path, _how(flags, mode, self._resolve))
-        return fd if fd >= 0 else self._open_otherwise(path, *as_openat_reads(flags, mode), fd)
+    def open(self, path: bytes, flags: int, mode: int = 0o777) -> Descriptor:
+        fd = try_openat2(self.rootfd, path, _how(flags, mode, self._resolve))
+        if fd.value >= 0:
+            return fd
+        return self._open_otherwise(path, *as_openat_reads(flags, mode), fd.value)
 
-    def find(self, path: bytes) -> int:
-        fd = _try(self.rootfd, path, self._find_how)
-        return fd if fd >= 0 else self._open_otherwise(path, _FIND, 0, fd)
+    def find(self, path: bytes) -> Descriptor:
+        fd = try_openat2(self.rootfd, path, self._find_how)
+        return fd if fd.value >= 0 else self._open_otherwise(path, FIND, 0, fd.value)
 
-    def find_last(self, path: bytes) -> int:
-        fd = _try(self.rootfd, path, self._find_last_how)
-        return fd if fd >= 0 else self._open_otherwise(path, _FIND | os.O_NOFOLLOW, 0, fd)
+    def find_last(self, path: bytes) -> Descriptor:
+        fd = try_openat2(self.rootfd, path, self._find_last_how)
+        return fd if fd.value >= 0 else self._open_otherwise(path, FIND_NOFOLLOW, 0, fd.value)
 
-    def try_find(self, path: bytes) -> int:
-        fd = _try(self.rootfd, path, self._find_how)
-        return self.walker.try_find(path) if fd in _ASK_THE_WALKER else fd
+    def try_find(self, path: bytes) -> Descriptor:
+        fd = try_openat2(self.rootfd, path, self._find_how)
+        return self.walker.try_find(path) if fd.value in _ASK_THE_WALKER else fd
 
     def locate(self, path: bytes) -> bytes:
-        fd = _try(self.rootfd, path, self._real_how)
-        if fd >= 0:
-            os.close(fd)
+        fd = try_openat2(self.rootfd, path, self._real_how)
+        if fd.value >= 0:
+            fd.close()
             if b".." not in path:
                 return b"/" + b"/".join(
                     part for part in path.split(b"/") if part not in (b"", b".")
@@ -129,23 +127,18 @@ class KernelResolver(Resolver):
         The name is the kernel's (d_path() in fs/d_path.c); it may be out of date, or end in
         " (deleted)". It counts if it leads to the same object through no link.
         """
-        fd = _try(self.rootfd, path, self._find_how)
-        if fd < 0:
+        found = try_openat2(self.rootfd, path, self._find_how)
+        if found.value < 0:
             return None
-        try:
+        with found as fd:
             name = self._name_below_root(fd)
             if name is None:
                 return None
-            again = _try(self.rootfd, name[1:] or b".", self._real_how)
-            if again < 0:
+            again = try_openat2(self.rootfd, name[1:] or b".", self._real_how)
+            if again.value < 0:
                 return None
-            try:
-                same = os.path.samestat(os.fstat(fd), os.fstat(again))
-            finally:
-                os.close(again)
-            return name if same else None
-        finally:
-            os.close(fd)
+            with again as other:
+                return name if os.path.samestat(os.fstat(fd), os.fstat(other)) else None
 
     def _name_below_root(self, fd: int) -> bytes | None:
         try:
@@ -173,7 +166,7 @@ class KernelResolver(Resolver):
         try:
             # The dot, or a link there would stand at the end of the path, where
             # fs.protected_symlinks is asked; here a name follows (proc_sys_fs(5)).
-            dirfd = self.open(directory + slash + b".", _DIRECTORY)
+            dirfd = self.open(directory + slash + b".", FIND_DIRECTORY)
         except UnverifiedProcError:
             raise
         except OSError as error:
@@ -184,22 +177,24 @@ class KernelResolver(Resolver):
     def open_parent_of_target(self, path: bytes) -> Parent:
         return self.walker.open_parent_of_target(path)
 
-    def _open_otherwise(self, path: bytes, flags: int, mode: int, refusal: int) -> int:
+    def _open_otherwise(self, path: bytes, flags: int, mode: int, refusal: int) -> Descriptor:
         """Answer where openat2 has said ``refusal``, a negated ``errno``."""
         how = open_how(flags, mode, self._resolve)
         relative = path.lstrip(b"/")
         if refusal == -EXDEV and not self.rules.clamp and len(relative) < len(path) and relative:
             # RESOLVE_BENEATH takes no absolute path. Of "/" itself there is no relative one
             # that takes no right to search it.
-            refusal = _try(self.rootfd, relative, how)
-            if refusal >= 0:
-                return refusal
+            fd = try_openat2(self.rootfd, relative, how)
+            if fd.value >= 0:
+                return fd
+            refusal = fd.value
         for _ in range(_ATTEMPTS):
             if refusal != -EAGAIN:
                 break
-            refusal = _try(self.rootfd, path, how)
-            if refusal >= 0:
-                return refusal
+            fd = try_openat2(self.rootfd, path, how)
+            if fd.value >= 0:
+                return fd
+            refusal = fd.value
         if refusal in _ASK_THE_WALKER:
             return self.walker.open(path, flags, mode)
         raise os_error(-refusal, path)

@@ -14,10 +14,11 @@ from errno import EAGAIN, ELOOP
 from typing import NamedTuple
 
 from procpath.errors import EscapeError, UnverifiedProcError, os_error, tells_of_path
+from procpath.linux import FIND_DIRECTORY_NOFOLLOW, FIND_NOFOLLOW, openat
 from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import Resolver, Rules
 from procpath.resolve.links import read_followable
-from procpath.resolve.walk import ANYTHING, DIRECTORY, RESTARTS, DirectoryStack, Overtaken
+from procpath.resolve.walk import RESTARTS, DirectoryStack, Overtaken
 
 _LINKS_AT_MOST = 1000
 """How many different links a path may lead through; ``os.path.realpath`` has no limit."""
@@ -105,25 +106,20 @@ class _LenientWalk:
     def _enter(self, name: bytes) -> bool:
         """Go into a directory, or follow a link; False for anything else and where it fails."""
         try:
-            fd = os.open(name, ANYTHING, dir_fd=self._stack.dirfd)
+            fd = openat(self._stack.dirfd, name, FIND_NOFOLLOW)
         except OSError as error:
             if tells_of_path(error):
                 return False
             raise
-        keep = False
-        try:
-            mode = os.fstat(fd).st_mode
-            if self._mount is not None and mount_id(fd) != self._mount:
-                return False
-            if stat.S_ISLNK(mode):
-                return self._follow(name, fd)
-            keep = stat.S_ISDIR(mode)
-        finally:
-            if not keep:
-                os.close(fd)
-        if keep:
-            self._stack.enter(name, fd)
-        return keep
+        mode = os.fstat(fd.value).st_mode
+        if self._mount is not None and mount_id(fd.value) != self._mount:
+            return False
+        if stat.S_ISLNK(mode):
+            return self._follow(name, fd.value)
+        if not stat.S_ISDIR(mode):
+            return False
+        self._stack.enter(name, fd)
+        return True
 
     def _follow(self, name: bytes, link: int) -> bool:
         """Put what the link leads to on what is to do; a loop stays as it is."""
@@ -151,16 +147,16 @@ class _LenientWalk:
         return True
 
     def _enter_settled(self, name: bytes) -> None:
-        try:
-            fd = -1 if self._words else os.open(name, DIRECTORY, dir_fd=self._stack.dirfd)
-        except OSError as error:
-            if not tells_of_path(error):
-                raise
-            fd = -1
-        if fd < 0:
-            self._words.append(name)
-        else:
-            self._stack.enter(name, fd)
+        if not self._words:
+            try:
+                fd = openat(self._stack.dirfd, name, FIND_DIRECTORY_NOFOLLOW)
+            except OSError as error:
+                if not tells_of_path(error):
+                    raise
+            else:
+                self._stack.enter(name, fd)
+                return
+        self._words.append(name)
 
 
 def _components_reversed(path: bytes) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from errno import EACCES, EAGAIN, EEXIST, EINVAL, EISDIR, ELOOP, EXDEV
 
 from procpath.errors import SpecialFileError, UnverifiedProcError, os_error
+from procpath.linux import FIND_NOFOLLOW, Descriptor, openat
 from procpath.proc import VerifiedProc
 from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import (
@@ -26,7 +27,6 @@ from procpath.resolve.interface import (
 )
 from procpath.resolve.links import sysctl_fs
 
-_ANYTHING = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _ONLY_FOR_THE_LOOKUP = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _ATTEMPTS = 40
 
@@ -45,7 +45,7 @@ def accept(fd: int) -> None:
     """The check that refuses nothing."""
 
 
-def open_no_special_file(resolver: Resolver, path: bytes, flags: int, mode: int) -> int:
+def open_no_special_file(resolver: Resolver, path: bytes, flags: int, mode: int) -> Descriptor:
     """As ``resolver.open``, for ``special_files="refuse"``.
 
     Nothing happens to a file by ``O_PATH``.
@@ -55,16 +55,16 @@ def open_no_special_file(resolver: Resolver, path: bytes, flags: int, mode: int)
     return open_checked_first(resolver, path, flags, mode, refuse_special)
 
 
-def reopen(fd: int, flags: int, mode: int = 0) -> int:
+def reopen(fd: int, flags: int, mode: int = 0) -> Descriptor:
     """Open what the ``O_PATH`` descriptor ``fd`` holds with ``flags``."""
     if is_tmpfile(flags):
-        return os.open(b".", flags, mode, dir_fd=fd)
-    return VerifiedProc.default().self_fd().reopen(fd, flags & ~_ONLY_FOR_THE_LOOKUP)
+        return openat(fd, b".", flags, mode)
+    return Descriptor(VerifiedProc.default().self_fd().reopen(fd, flags & ~_ONLY_FOR_THE_LOOKUP))
 
 
 def open_checked_first(
     resolver: Resolver, path: bytes, flags: int, mode: int, check: Check = accept
-) -> int:
+) -> Descriptor:
     """As ``resolver.open``, but nothing is opened that ``check`` refuses.
 
     ``flags`` lack ``O_PATH``.
@@ -76,14 +76,11 @@ def open_checked_first(
         if flags & os.O_CREAT:
             return _open_or_create(resolver, path, flags, mode, check)
         lookup = os.O_PATH | (flags & (os.O_NOFOLLOW | os.O_DIRECTORY))
-        fd = resolver.open(path, lookup)
-        try:
+        with resolver.open(path, lookup) as fd:
             if stat.S_ISLNK(os.fstat(fd).st_mode):
                 raise os_error(ELOOP)
             check(fd)
             return reopen(fd, flags, mode)
-        finally:
-            os.close(fd)
     except UnverifiedProcError:
         raise
     except OSError as error:
@@ -91,7 +88,9 @@ def open_checked_first(
         raise
 
 
-def _open_or_create(resolver: Resolver, path: bytes, flags: int, mode: int, check: Check) -> int:
+def _open_or_create(
+    resolver: Resolver, path: bytes, flags: int, mode: int, check: Check
+) -> Descriptor:
     follows = not flags & (os.O_NOFOLLOW | os.O_EXCL)
     for _ in range(_ATTEMPTS):
         parent = resolver.open_parent_of_target(path) if follows else resolver.open_parent(path)
@@ -102,7 +101,7 @@ def _open_or_create(resolver: Resolver, path: bytes, flags: int, mode: int, chec
                 raise
             fd = None
         finally:
-            os.close(parent.dirfd)
+            parent.dirfd.close()
         if fd is not None:
             return fd
     raise os_error(EAGAIN)
@@ -110,20 +109,20 @@ def _open_or_create(resolver: Resolver, path: bytes, flags: int, mode: int, chec
 
 def _open_or_create_in(
     resolver: Resolver, parent: Parent, flags: int, mode: int, check: Check
-) -> int | None:
+) -> Descriptor | None:
     """One attempt; None (or ``EEXIST``) where the name was swapped between two looks at it."""
-    dirfd, name, must_be_directory = parent
+    dirfd, name, must_be_directory = parent.dirfd.value, parent.name, parent.must_be_directory
     if name == b".":
         raise os_error(EEXIST if flags & os.O_EXCL else EISDIR)
     if must_be_directory:
         require_search(dirfd)
         raise os_error(EISDIR)
     try:
-        fd = os.open(name, _ANYTHING, dir_fd=dirfd)
+        found = openat(dirfd, name, FIND_NOFOLLOW)
     except FileNotFoundError:
         # Nothing special can be here: O_EXCL makes a new regular file or fails.
-        return os.open(name, flags | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=dirfd)
-    try:
+        return openat(dirfd, name, flags | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with found as fd:
         if not resolver.rules.cross_mounts and mount_id(fd) != mount_id(resolver.rootfd):
             raise os_error(EXDEV)
         if flags & os.O_EXCL:
@@ -139,8 +138,6 @@ def _open_or_create_in(
         check(fd)
         require_creatable(os.fstat(dirfd), status)
         return reopen(fd, flags)
-    finally:
-        os.close(fd)
 
 
 def require_creatable(parent: os.stat_result, file: os.stat_result) -> None:

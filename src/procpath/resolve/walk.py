@@ -20,6 +20,14 @@ from types import TracebackType
 from typing import Literal, NamedTuple, Self, TypeVar
 
 from procpath.errors import EscapeError, UnverifiedProcError, os_error
+from procpath.linux import (
+    FIND,
+    FIND_DIRECTORY_NOFOLLOW,
+    FIND_NOFOLLOW,
+    Descriptor,
+    dup,
+    openat,
+)
 from procpath.proc import VerifiedProc
 from procpath.resolve.identity import Birth, birth, mount_id
 from procpath.resolve.interface import (
@@ -44,8 +52,6 @@ _HELD_DIRECTORIES = 32
 RESTARTS = 16
 """How often a walk that was overtaken by a rename starts again before it gives up."""
 
-DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-ANYTHING = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOT_A_DIRECTORY_OR_A_LINK = (ENOTDIR, ELOOP)
 
 StepKind = Literal["start", "directory", "up", "clamp", "link", "end", "error"]
@@ -86,44 +92,40 @@ class DirectoryStack:
 
     def __init__(self, rootfd: int) -> None:
         self._rootfd = rootfd
-        self._held: deque[int] = deque()
+        self._held: deque[Descriptor] = deque()
         self._released: list[Birth] = []
         self.names: list[bytes] = []
 
     @property
     def dirfd(self) -> int:
-        return self._held[-1] if self._held else self._rootfd
+        return self._held[-1].value if self._held else self._rootfd
 
-    def enter(self, name: bytes, dirfd: int) -> None:
+    def enter(self, name: bytes, dirfd: Descriptor) -> None:
         """Go down into ``dirfd``, which now belongs to the stack."""
         self._held.append(dirfd)
         self.names.append(name)
         if len(self._held) > _HELD_DIRECTORIES:
-            self._released.append(birth(self._held[0]))
-            os.close(self._held.popleft())
+            self._released.append(birth(self._held[0].value))
+            self._held.popleft().close()
 
     def leave(self) -> None:
         """Go up to the directory that the walk came through."""
         if len(self._held) == 1 and self._released:
             self._held.appendleft(self._reopen_released())
-        os.close(self._held.pop())
+        self._held.pop().close()
         self.names.pop()
 
-    def _reopen_released(self) -> int:
-        above = os.open(b"..", DIRECTORY, dir_fd=self._held[0])
-        try:
-            if birth(above) != self._released[-1]:
-                raise Overtaken
-        except BaseException:
-            os.close(above)
-            raise
+    def _reopen_released(self) -> Descriptor:
+        above = openat(self._held[0].value, b"..", FIND_DIRECTORY_NOFOLLOW)
+        if birth(above.value) != self._released[-1]:
+            raise Overtaken
         self._released.pop()
         return above
 
     def restart(self) -> None:
         """Go to the root."""
         while self._held:
-            os.close(self._held.pop())
+            self._held.pop().close()
         self._released.clear()
         self.names.clear()
 
@@ -195,13 +197,11 @@ class Walk:
     def follow_where_link(self, name: bytes) -> bool:
         """:meth:`follow_if_link` for a last component of which only the name is known."""
         try:
-            fd = os.open(name, ANYTHING, dir_fd=self.dirfd)
+            found = openat(self.dirfd, name, FIND_NOFOLLOW)
         except FileNotFoundError:
             return False
-        try:
+        with found as fd:
             return self.follow_if_link(name, fd)
-        finally:
-            os.close(fd)
 
     def follow_or_look_again(self, name: bytes, refusal: int) -> bool:
         """What to do where ``name`` did not open without following a link.
@@ -210,19 +210,17 @@ class Walk:
         otherwise it was swapped between two looks at it.
         """
         try:
-            fd = os.open(name, ANYTHING, dir_fd=self.dirfd)
+            found = openat(self.dirfd, name, FIND_NOFOLLOW)
         except FileNotFoundError:
             self._look_again(name)
             return True
-        try:
+        with found as fd:
             if self.follow_if_link(name, fd):
                 return True
             if refusal == ENOTDIR and not stat.S_ISDIR(os.fstat(fd).st_mode):
                 return False
             self._look_again(name)
             return True
-        finally:
-            os.close(fd)
 
     def require_same_mount(self, fd: int) -> None:
         """With ``cross_mounts=False``, refuse what lies on another mount than the root."""
@@ -241,19 +239,15 @@ class Walk:
     def _enter(self, name: bytes) -> None:
         """Go through a component that is not the last: a directory, or a link to one."""
         try:
-            fd = os.open(name, DIRECTORY, dir_fd=self.dirfd)
+            fd = openat(self.dirfd, name, FIND_DIRECTORY_NOFOLLOW)
         except OSError as error:
             if error.errno not in _NOT_A_DIRECTORY_OR_A_LINK:
                 raise
             if not self.follow_or_look_again(name, ENOTDIR):
                 raise os_error(ENOTDIR) from None
             return
-        try:
-            self.require_same_mount(fd)
-            self._observe("directory", name, None, fd)
-        except BaseException:
-            os.close(fd)
-            raise
+        self.require_same_mount(fd.value)
+        self._observe("directory", name, None, fd.value)
         self._stack.enter(name, fd)
 
     def _go_up(self) -> None:
@@ -310,7 +304,7 @@ class Walker(Resolver):
 
     name = "walk"
 
-    def open(self, path: bytes, flags: int, mode: int = 0o777) -> int:
+    def open(self, path: bytes, flags: int, mode: int = 0o777) -> Descriptor:
         flags, mode = as_openat_reads(flags, mode)
         if not are_valid(flags):
             raise os_error(EINVAL, path)
@@ -324,13 +318,13 @@ class Walker(Resolver):
     def open_parent_of_target(self, path: bytes) -> Parent:
         return self._walk(path, _parent_of_target)
 
-    def find(self, path: bytes) -> int:
-        return self.open(path, os.O_PATH)
+    def find(self, path: bytes) -> Descriptor:
+        return self.open(path, FIND)
 
-    def find_last(self, path: bytes) -> int:
-        return self.open(path, os.O_PATH | os.O_NOFOLLOW)
+    def find_last(self, path: bytes) -> Descriptor:
+        return self.open(path, FIND_NOFOLLOW)
 
-    def try_find(self, path: bytes) -> int:
+    def try_find(self, path: bytes) -> Descriptor:
         try:
             return self.find(path)
         except UnverifiedProcError:
@@ -338,7 +332,7 @@ class Walker(Resolver):
         except OSError as error:
             if not error.errno:
                 raise
-            return -error.errno
+            return Descriptor(-error.errno)
 
     def locate(self, path: bytes) -> bytes:
         return self._walk(path, _locate)
@@ -376,7 +370,7 @@ def _components(path: bytes) -> list[bytes]:
     return [component for component in path.split(b"/") if component]
 
 
-def _open_end(walk: Walk, flags: int, mode: int) -> int:
+def _open_end(walk: Walk, flags: int, mode: int) -> Descriptor:
     """Open what the path ends at, following the links that stand there.
 
     The last component goes to the kernel with the caller's own flags and ``O_NOFOLLOW``,
@@ -394,30 +388,30 @@ def _open_end(walk: Walk, flags: int, mode: int) -> int:
         if walk.must_be_directory:
             once |= os.O_DIRECTORY
         elif flags & os.O_NOFOLLOW:
-            return _require_same_mount(walk, name, os.open(name, once, mode, dir_fd=walk.dirfd))
+            return _require_same_mount(walk, openat(walk.dirfd, name, once, mode))
         fd = _open_unless_link(walk, name, once, mode)
         if fd is not None:
-            return _require_same_mount(walk, name, fd)
+            return _require_same_mount(walk, fd)
 
 
-def _open_here(walk: Walk, name: bytes | None, flags: int, mode: int) -> int:
+def _open_here(walk: Walk, name: bytes | None, flags: int, mode: int) -> Descriptor:
     """Open the directory where the walk stands."""
     try:
-        return os.open(b".", flags, mode, dir_fd=walk.dirfd)
+        return openat(walk.dirfd, b".", flags, mode)
     except PermissionError:
         # To arrive by "/" or ".." takes no right to search the directory that one arrives
         # at, but "." does; so open it without a name.
         if name == b".":
             raise
     if flags & os.O_PATH:
-        return os.dup(walk.dirfd)
-    return VerifiedProc.default().self_fd().reopen(walk.dirfd, flags & ~os.O_NOFOLLOW)
+        return dup(walk.dirfd)
+    return Descriptor(VerifiedProc.default().self_fd().reopen(walk.dirfd, flags & ~os.O_NOFOLLOW))
 
 
-def _open_unless_link(walk: Walk, name: bytes, flags: int, mode: int) -> int | None:
+def _open_unless_link(walk: Walk, name: bytes, flags: int, mode: int) -> Descriptor | None:
     """Open the last component; None where it is a link, which the walk then follows."""
     try:
-        fd = os.open(name, flags, mode, dir_fd=walk.dirfd)
+        fd = openat(walk.dirfd, name, flags, mode)
     except PermissionError:
         # With O_CREAT, somebody else's link in a sticky directory is EACCES before it is
         # ELOOP, whatever fs.protected_symlinks says (may_create_in_sticky() in fs/namei.c).
@@ -430,31 +424,21 @@ def _open_unless_link(walk: Walk, name: bytes, flags: int, mode: int) -> int | N
         if not walk.follow_or_look_again(name, error.errno):
             raise
         return None
-    if flags & os.O_PATH:
-        try:
-            if not walk.follow_if_link(name, fd):
-                return fd
-        except BaseException:
-            os.close(fd)
-            raise
-        os.close(fd)
+    if flags & os.O_PATH and walk.follow_if_link(name, fd.value):
+        fd.close()
         return None
     return fd
 
 
-def _require_same_mount(walk: Walk, name: bytes, fd: int) -> int:
-    try:
-        walk.require_same_mount(fd)
-    except BaseException:
-        os.close(fd)
-        raise
+def _require_same_mount(walk: Walk, fd: Descriptor) -> Descriptor:
+    walk.require_same_mount(fd.value)
     return fd
 
 
 def _parent(walk: Walk, name: bytes | None) -> Parent:
     if name == b".":
         walk.require_search()
-    return Parent(os.dup(walk.dirfd), name or b".", walk.must_be_directory)
+    return Parent(dup(walk.dirfd), name or b".", walk.must_be_directory)
 
 
 def _parent_of_target(walk: Walk) -> Parent:
@@ -474,13 +458,11 @@ def _locate(walk: Walk) -> bytes:
                 walk.require_search()
             walk.ended(b".", walk.dirfd)
             return walk.location
-        flags = DIRECTORY if walk.must_be_directory else ANYTHING
-        fd = _open_unless_link(walk, name, flags, 0)
-        if fd is None:
+        flags = FIND_DIRECTORY_NOFOLLOW if walk.must_be_directory else FIND_NOFOLLOW
+        found = _open_unless_link(walk, name, flags, 0)
+        if found is None:
             continue
-        try:
+        with found as fd:
             walk.require_same_mount(fd)
             walk.ended(name, fd)
-        finally:
-            os.close(fd)
         return os.path.join(walk.location, name)

@@ -54,7 +54,7 @@ def copy(
     into itself, :class:`SpecialFileError` for a special file that is not copied.
     """
     _require_distinct(source, target)
-    with Closing(source.find() if choices.follow_symlinks else source.find_last()) as fd:
+    with source.find() if choices.follow_symlinks else source.find_last() as fd:
         rules = Rules(
             choices.follow_symlinks,
             _leaves_root(source, target) and not choices.follow_outside,
@@ -72,10 +72,10 @@ def _copy_file(maker: Maker, original: Original, source: Place, target: Place) -
     """Copy a regular file to where writing to the target would write."""
     with maker.blame_target:
         parent = target.open_parent_of_target()
-    with Closing(parent.dirfd):
+    with parent.dirfd:
         replaced = _replaced(maker, parent, original, source, target)
         try:
-            with Staged(parent.dirfd) as staged:
+            with Staged(parent.dirfd.value) as staged:
                 maker.make(original, staged, replaced)
                 with maker.blame_target:
                     staged.replace(parent.name)
@@ -88,12 +88,14 @@ def _copy_other(maker: Maker, original: Original, source: Place, target: Place) 
     """Copy a directory, link or special file to a name that is still free."""
     with maker.blame_target:
         parent = target.open_parent()
-    with Closing(parent.dirfd):
+    with parent.dirfd:
         with maker.blame_target:
             require_free(parent)
-        if stat.S_ISDIR(original.status.st_mode) and lies_within(parent.dirfd, original.status):
+        if stat.S_ISDIR(original.status.st_mode) and lies_within(
+            parent.dirfd.value, original.status
+        ):
             raise both("Source path is a parent of target path", source, target)
-        with Staged(parent.dirfd) as staged:
+        with Staged(parent.dirfd.value) as staged:
             maker.make(original, staged)
             with maker.blame_target:
                 staged.publish(parent.name)
@@ -129,4 +131,4 @@ def _replaced(
         if os.path.samestat(os.fstat(found), original.status):
             raise both("Source and target are the same file", source, target)
         with maker.blame_target:
-            return open_replaced(found, parent.dirfd)
+            return open_replaced(found, parent.dirfd.value)

@@ -220,7 +220,7 @@ class Descent:
     def _resolve(self, dirfd: int, path: str) -> int:
         if "\0" in path:
             raise ValueError("embedded null byte")
-        return self._root.resolver_below(dirfd).open(os.fsencode(path), _REAL_LISTING)
+        return self._root.resolver_below(dirfd).open(os.fsencode(path), _REAL_LISTING).detach()
 
 
 def scan(fd: int) -> list[os.DirEntry[str]]:

@@ -133,7 +133,7 @@ class Maker:
                     _require_empty(made)
             staged.made = os.fstat(made)
             with self.blame_source:
-                listing = reopen(original.fd, LISTING)
+                listing = reopen(original.fd, LISTING).detach()
             with HeldDirectories(listing, os.O_RDONLY) as out_of:
                 _Tree(self, original, out_of, into).run()
 
@@ -144,7 +144,7 @@ class Maker:
     def _make_file(self, original: Original, dirfd: int, name: str, replaced: int | None) -> None:
         gets_its_mode_later = self.rules.preserve_metadata or replaced is not None
         with self.blame_source:
-            source = reopen(original.fd, os.O_RDONLY)
+            source = reopen(original.fd, os.O_RDONLY).detach()
         mode = OURS_ALONE if gets_its_mode_later else 0o666
         with Closing(source), NewFile(dirfd, name, mode, self.blame_target) as target:
             self._fill(original, source, target, replaced)
@@ -300,7 +300,7 @@ class _Tree:
         maker = self._maker
         with maker.blame_source:
             self._require_no_loop(directory)
-            listing = reopen(directory.fd, LISTING)
+            listing = reopen(directory.fd, LISTING).detach()
         self._out_of.enter(listing, by_link=directory.by_link)
         with maker.blame_target:
             made = maker.new_directory(self._into.dirfd, name)
@@ -353,7 +353,7 @@ class _Tree:
         """Give ``first`` one more name; False where it can have no more (``EMLINK``)."""
         if self._made_root is None:
             self._made_root = Root.from_fd(self._into.top, symlinks=False)
-        with Closing(self._made_root.find_last(os.fsencode(first.path))) as fd:
+        with self._made_root.find_last(os.fsencode(first.path)) as fd:
             status = os.fstat(fd)
             if (status.st_dev, status.st_ino) != (first.dev, first.ino):
                 raise _swapped()

@@ -49,15 +49,11 @@ class _Named:
         self.place = place
         with Blame(lambda: place.text):
             self.parent = place.open_parent()
-        self.dirfd, self.name, _ = self.parent
+        self.dirfd, self.name = self.parent.dirfd.value, self.parent.name
 
     def __enter__(self) -> Self:
-        try:
-            with Blame(lambda: self.place.text):
-                self._require_no_mount()
-        except BaseException:
-            os.close(self.dirfd)
-            raise
+        with Blame(lambda: self.place.text):
+            self._require_no_mount()
         return self
 
     def __exit__(
@@ -66,7 +62,7 @@ class _Named:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        os.close(self.dirfd)
+        self.parent.dirfd.close()
 
     def _require_no_mount(self) -> None:
         """Linux refuses to rename mount points of our own mount namespace alone (rename(2))."""
@@ -116,5 +112,5 @@ def _status(place: Place) -> os.stat_result | None:
         if error.errno not in _LEADS_NOWHERE:
             raise
         return None
-    with Closing(found):
-        return os.fstat(found)
+    with found as fd:
+        return os.fstat(fd)

@@ -15,6 +15,7 @@ from errno import EACCES, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EXDEV
 from types import TracebackType
 
 from procpath.errors import UnverifiedProcError, os_error
+from procpath.linux import AT_FDCWD, FIND, FIND_DIRECTORY, FIND_NOFOLLOW, Descriptor, openat
 from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import Parent
 from procpath.resolve.links import read_followable, require_followable
@@ -26,8 +27,6 @@ from procpath.tree.walking import below
 LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 """Flags to get hold of whatever has a name, a link for itself, without any effect on it."""
 
-_FOUND = os.O_PATH | os.O_CLOEXEC
-_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _CANNOT_BE_FOLLOWED = frozenset((EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EXDEV))
 
 
@@ -42,11 +41,11 @@ class Place(ABC):
         return below(self.text, "/".join(names)) if names else self.text
 
     @abstractmethod
-    def find(self) -> int:
+    def find(self) -> Descriptor:
         """An ``O_PATH`` descriptor of what the path leads to."""
 
     @abstractmethod
-    def find_last(self) -> int:
+    def find_last(self) -> Descriptor:
         """An ``O_PATH`` descriptor of what the path names: the link itself where it is one."""
 
     @abstractmethod
@@ -82,10 +81,10 @@ class RootedPlace(Place):
         self.root = root
         self._raw = raw
 
-    def find(self) -> int:
+    def find(self) -> Descriptor:
         return self.root.find(self._raw)
 
-    def find_last(self) -> int:
+    def find_last(self) -> Descriptor:
         return self.root.find_last(self._raw)
 
     def open_parent(self) -> Parent:
@@ -96,7 +95,7 @@ class RootedPlace(Place):
 
     def follow(self, dirfd: int, names: list[str]) -> int:
         # From the root: openat2 takes the directory that it starts at for the root.
-        return self.root.find(os.fsencode(self.below(names)))
+        return self.root.find(os.fsencode(self.below(names))).detach()
 
     def follow_within(self, dirfd: int, names: list[str], top: os.stat_result) -> int | None:
         try:
@@ -105,7 +104,7 @@ class RootedPlace(Place):
             if error.errno in _CANNOT_BE_FOLLOWED:
                 return None
             raise
-        with Closing(parent.dirfd):
+        with parent.dirfd:
             return _find_within(parent, top)
 
     def require_enterable(self, fd: int) -> None:
@@ -116,28 +115,26 @@ class RootedPlace(Place):
 class HostPlace(Place):
     """A path by our own process's rules."""
 
-    def find(self) -> int:
-        return os.open(self.text, _FOUND)
+    def find(self) -> Descriptor:
+        return openat(AT_FDCWD, self.text, FIND)
 
-    def find_last(self) -> int:
-        return os.open(self.text, LOOK)
+    def find_last(self) -> Descriptor:
+        return openat(AT_FDCWD, self.text, FIND_NOFOLLOW)
 
     def open_parent(self) -> Parent:
-        return _host_parent(self.text, None)
+        return _host_parent(self.text, AT_FDCWD)
 
     def open_parent_of_target(self) -> Parent:
         parent = self.open_parent()
         for _ in range(MAXSYMLINKS):
-            with Closing(parent.dirfd):
-                text = _text_of_link(parent)
-                if text is None:
-                    return parent._replace(dirfd=os.dup(parent.dirfd))
-                parent = _host_parent(text, parent.dirfd)
-        os.close(parent.dirfd)
+            text = _text_of_link(parent)
+            if text is None:
+                return parent
+            parent = _host_parent(text, parent.dirfd.value)
         raise os_error(ELOOP, self.text)
 
     def follow(self, dirfd: int, names: list[str]) -> int:
-        return os.open(names[-1], _FOUND, dir_fd=dirfd)
+        return os.open(names[-1], FIND, dir_fd=dirfd)
 
     def follow_within(self, dirfd: int, names: list[str], top: os.stat_result) -> int | None:
         # What leaves the tree is only held back on the way out of a root.
@@ -175,35 +172,35 @@ def both(reason: str, source: Place, target: Place) -> OSError:
     return OSError(EINVAL, reason, source.text, None, target.text)
 
 
-def _host_parent(path: str, start: int | None) -> Parent:
+def _host_parent(path: str, start: int) -> Parent:
     """The host's directory that holds the last component of ``path``, from ``start`` on."""
     stripped = path.rstrip("/")
     directory, name = os.path.split(stripped or path)
     if name in ("", ".", ".."):
-        return Parent(os.open(path, _DIRECTORY, dir_fd=start), b".", True)
-    dirfd = os.open(directory or ".", _DIRECTORY, dir_fd=start)
+        return Parent(openat(start, path, FIND_DIRECTORY), b".", True)
+    dirfd = openat(start, directory or ".", FIND_DIRECTORY)
     return Parent(dirfd, os.fsencode(name), len(stripped) < len(path))
 
 
 def _text_of_link(parent: Parent) -> str | None:
     """The text of the link that ``parent`` names, if it is one that may be followed."""
     try:
-        fd = os.open(parent.name, LOOK, dir_fd=parent.dirfd)
+        fd = os.open(parent.name, LOOK, dir_fd=parent.dirfd.value)
     except FileNotFoundError:
         return None
     with Closing(fd):
         if not stat.S_ISLNK(os.fstat(fd).st_mode):
             return None
-        require_followable(parent.dirfd, fd)
+        require_followable(parent.dirfd.value, fd)
         return os.fsdecode(read_followable(fd))
 
 
 def _find_within(parent: Parent, top: os.stat_result) -> int | None:
     """What ``parent`` names, if that lies in the tree ``top``."""
-    within = lies_within(parent.dirfd, top)
+    within = lies_within(parent.dirfd.value, top)
     flags = LOOK | os.O_DIRECTORY if parent.must_be_directory else LOOK
     try:
-        fd = os.open(parent.name, flags, dir_fd=parent.dirfd)
+        fd = os.open(parent.name, flags, dir_fd=parent.dirfd.value)
     except OSError:
         if within:
             raise

@@ -52,10 +52,10 @@ def copy_readable(source: Readable, target: Place, follow_symlinks: bool) -> Non
         return
     with copy.blame:
         parent = target.open_parent()
-    with Closing(parent.dirfd):
+    with parent.dirfd:
         with copy.blame:
             require_free(parent)
-        with Staged(parent.dirfd) as staged:
+        with Staged(parent.dirfd.value) as staged:
             if copy.kind(source) == stat.S_IFLNK:
                 copy.make_link(source, staged.dirfd, staged.name)
             else:
@@ -67,11 +67,11 @@ def copy_readable(source: Readable, target: Place, follow_symlinks: bool) -> Non
 def _copy_file(copy: _Copy, source: Readable, target: Place) -> None:
     with copy.blame:
         parent = target.open_parent_of_target()
-    with Closing(parent.dirfd):
+    with parent.dirfd:
         with copy.blame:
             replaced = _open_replaced(parent)
         try:
-            with Staged(parent.dirfd) as staged:
+            with Staged(parent.dirfd.value) as staged:
                 copy.make_file(source, staged.dirfd, staged.name, replaced)
                 with copy.blame:
                     staged.replace(parent.name)
@@ -85,7 +85,7 @@ def _open_replaced(parent: Parent) -> int | None:
     if found is None:
         return None
     with Closing(found):
-        return open_replaced(found, parent.dirfd)
+        return open_replaced(found, parent.dirfd.value)
 
 
 class _Copy:

@@ -61,8 +61,8 @@ def rmtree(place: Place, on_error: OnError, *, cross_mounts: bool = False) -> No
         error.filename = place.text
         on_error(os.lstat, place.text, error)
         return
-    with Closing(parent.dirfd):
-        _Removal(place.below, parent, on_error, cross_mounts).run()
+    with parent.dirfd:
+        _Removal(place.below, _Top.of(parent), on_error, cross_mounts).run()
 
 
 def remove_same(parent: Parent, status: os.stat_result, path: Callable[[list[str]], str]) -> None:
@@ -71,13 +71,13 @@ def remove_same(parent: Parent, status: os.stat_result, path: Callable[[list[str
     ``ESTALE`` if it is another one. ``path`` makes paths for errors from names below it.
     """
     if stat.S_ISDIR(status.st_mode):
-        _SameRemoval(path, parent, status).run()
+        _SameRemoval(path, _Top.of(parent), status).run()
         return
     with Blame(lambda: path([])):
-        now = os.stat(parent.name, dir_fd=parent.dirfd, follow_symlinks=False)
+        now = os.stat(parent.name, dir_fd=parent.dirfd.value, follow_symlinks=False)
         if not os.path.samestat(now, status):
             raise _replaced()
-        os.unlink(parent.name, dir_fd=parent.dirfd)
+        os.unlink(parent.name, dir_fd=parent.dirfd.value)
 
 
 def remove_own(dirfd: int, name: str, made: os.stat_result | None) -> None:
@@ -94,8 +94,8 @@ def remove_own(dirfd: int, name: str, made: os.stat_result | None) -> None:
         if made is None:
             os.rmdir(name, dir_fd=dirfd)
             return
-        parent = Parent(dirfd, os.fsencode(name), True)
-        _OwnRemoval(lambda names: "/".join([name, *names]), parent, made).run()
+        top = _Top(dirfd, os.fsencode(name))
+        _OwnRemoval(lambda names: "/".join([name, *names]), top, made).run()
 
 
 def mount_of_entry(dirfd: int, name: str | bytes) -> int:
@@ -109,6 +109,18 @@ def mount_of_entry(dirfd: int, name: str | bytes) -> int:
             raise
     with Closing(os.open(name, LOOK, dir_fd=dirfd)) as fd:
         return mount_id(fd)
+
+
+class _Top(NamedTuple):
+    """A name in a directory that somebody else holds."""
+
+    dirfd: int
+    name: bytes
+
+    @classmethod
+    def of(cls, parent: Parent) -> _Top:
+        """The name in the held ``parent``."""
+        return cls(parent.dirfd.value, parent.name)
 
 
 class _Frame(NamedTuple):
@@ -125,15 +137,15 @@ class _Removal:
     def __init__(
         self,
         path: Callable[[list[str]], str],
-        parent: Parent,
+        top: _Top,
         on_error: OnError,
         cross_mounts: bool,
     ) -> None:
         self._path = path
         """makes a path for people from names below the top"""
-        self._top = parent
+        self._top = top
         self._on_error = on_error
-        self._mount = None if cross_mounts else mount_id(parent.dirfd)
+        self._mount = None if cross_mounts else mount_id(top.dirfd)
         self._frames: list[_Frame] = []
 
     def run(self) -> None:
@@ -243,10 +255,8 @@ class _Removal:
 class _SameRemoval(_Removal):
     """Removes a directory if it still is the one that was looked at, and stops at an error."""
 
-    def __init__(
-        self, path: Callable[[list[str]], str], parent: Parent, status: os.stat_result
-    ) -> None:
-        super().__init__(path, parent, reraise, cross_mounts=False)
+    def __init__(self, path: Callable[[list[str]], str], top: _Top, status: os.stat_result) -> None:
+        super().__init__(path, top, reraise, cross_mounts=False)
         self._status = status
 
     def _require_ours(self, fd: int) -> None:

@@ -21,7 +21,7 @@ from procpath.tree.places import LOOK
 def require_free(parent: Parent) -> None:
     """``EEXIST`` where something has the name already."""
     try:
-        os.stat(parent.name, dir_fd=parent.dirfd, follow_symlinks=False)
+        os.stat(parent.name, dir_fd=parent.dirfd.value, follow_symlinks=False)
     except FileNotFoundError:
         return
     raise os_error(EEXIST)
@@ -32,7 +32,7 @@ def find_replaced(parent: Parent) -> int | None:
     if parent.must_be_directory or parent.name == b".":
         raise os_error(EISDIR)
     try:
-        return os.open(parent.name, LOOK, dir_fd=parent.dirfd)
+        return os.open(parent.name, LOOK, dir_fd=parent.dirfd.value)
     except FileNotFoundError:
         return None
 
@@ -51,4 +51,4 @@ def open_replaced(found: int, dirfd: int) -> int:
         # In another mount namespace Linux would allow it, and detach what is mounted there.
         raise OSError(EBUSY, "a mount point, which cannot be replaced")
     require_creatable(os.fstat(dirfd), status)
-    return reopen(found, os.O_WRONLY)
+    return reopen(found, os.O_WRONLY).detach()
