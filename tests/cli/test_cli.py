@@ -253,7 +253,7 @@ def test_a_full_standard_error_stops_no_other_address(tree: Path) -> None:
     assert done.stdout.endswith(b"/run:\nx\n")
 
 
-@pytest.mark.parametrize("module", ["cli", "commands.session", "commands.ls"])
+@pytest.mark.parametrize("module", ["cli", "root", "commands.session", "commands.ls"])
 def test_an_interrupt_while_it_starts_is_no_traceback(module: str) -> None:
     program = f"""
 import sys

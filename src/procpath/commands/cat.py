@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 
-from procpath import SpecialFileError
 from procpath.commands.session import Session, add_addresses
+from procpath.errors import SpecialFileError
 
 _CHUNK = 1 << 18
 
@@ -18,10 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, session: Session) -> None:
     """Print the file at each address."""
-    for address, path in session.paths(args.addresses, special_files="refuse"):
+    for address, root in session.roots(args.addresses, special_files="refuse"):
         with session.telling(address):
             try:
-                fd = path.root_handle.open(str(path), os.O_RDONLY)
+                fd = root.open(address.path, os.O_RDONLY)
             except SpecialFileError:
                 reason = "a FIFO, socket or device, which cat does not open"
                 session.complain(str(address), reason)

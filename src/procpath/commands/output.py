@@ -8,11 +8,9 @@ get their bytes. JSON is ASCII: bytes that are not UTF-8 are the escapes ``\\udc
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
-import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -140,26 +138,29 @@ class Output:
 
     def columns(self, cells: Sequence[Cell]) -> None:
         """Print cells down and then across, in as many columns as fit on the terminal."""
+        import shutil
+
         room = shutil.get_terminal_size().columns
-        for count in range(min(len(cells), room // (_GAP + 1)), 0, -1):
-            height = -(-len(cells) // count)
-            across = [cells[start : start + height] for start in range(0, len(cells), height)]
-            widths = [max(map(_cell_width, column)) for column in across]
-            if count == 1 or sum(widths) + _GAP * (len(widths) - 1) <= room:
+        widths = list(map(_cell_width, cells))
+        for count in range(max(1, min(len(cells), room // (_GAP + 1))), 0, -1):
+            height = max(1, -(-len(cells) // count))
+            tops = range(0, len(cells), height)
+            columns = [max(widths[top : top + height]) for top in tops]
+            if sum(columns) + _GAP * (len(columns) - 1) <= room:
                 break
-        else:
-            return
-        for line in range(height):
+        for line in range(min(height, len(cells))):
             row = [
-                self._padded(column[line], width, to_the_right=False)
-                for column, width in zip(across, widths, strict=True)
-                if line < len(column)
+                self._padded(cells[top + line], width, to_the_right=False)
+                for top, width in zip(tops, columns, strict=True)
+                if top + line < len(cells)
             ]
             self.print((" " * _GAP).join(row).rstrip(" "))
 
     @contextmanager
     def json_array(self) -> Iterator[Callable[[object], None]]:
         """Write a JSON array: the function that this gives writes an item, on a line each."""
+        import json
+
         before = "["
 
         def emit(item: object) -> None:
@@ -172,6 +173,8 @@ class Output:
 
     def json(self, item: object) -> None:
         """Write one JSON value."""
+        import json
+
         self.print(json.dumps(item, indent=2))
 
     def _padded(self, cell: Cell, width: int, to_the_right: bool) -> str:

@@ -13,11 +13,15 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import NamedTuple, Unpack
+from typing import TYPE_CHECKING, NamedTuple, Unpack
 
-from procpath import Root, RootedPath, UnverifiedProcError, VerifiedProc
+import procpath
 from procpath.commands.output import Output, discard, printable
-from procpath.root import OptionArguments
+from procpath.errors import UnverifiedProcError
+
+if TYPE_CHECKING:
+    from procpath import Root, RootedPath, VerifiedProc
+    from procpath.root import OptionArguments
 
 _OF_PROCESS = re.compile(r"(-?[0-9]+):(/.*)", re.DOTALL)
 
@@ -52,7 +56,9 @@ class Session:
     def proc(self) -> VerifiedProc | None:
         """The procfs to look for processes in. None, after a message, if there is none."""
         try:
-            return VerifiedProc(self._proc_path) if self._proc_path else VerifiedProc.default()
+            if self._proc_path is None:
+                return procpath.VerifiedProc.default()
+            return procpath.VerifiedProc(self._proc_path)
         except OSError as error:
             self.complain(os.fsdecode(error.filename or self.proc_path), error)
             return None
@@ -69,20 +75,27 @@ class Session:
 
         A root that cannot be opened is reported and left out.
         """
+        for address, root in self.roots(addresses, **options):
+            yield address, procpath.RootedPath(root, address.path)
+
+    def roots(
+        self, addresses: Iterable[Address], **options: Unpack[OptionArguments]
+    ) -> Iterator[tuple[Address, Root]]:
+        """Yield each address with its root, as :meth:`paths` does."""
         for address in addresses:
             root = self.open_root(address, **options)
             if root is not None:
                 with root:
-                    yield address, RootedPath(root, address.path)
+                    yield address, root
 
     def open_root(self, address: Address, **options: Unpack[OptionArguments]) -> Root | None:
         """Open the root of an address. Return None, after a message, if that fails."""
         holder = address.holder
         try:
             if isinstance(holder, str):
-                return Root.at(holder, **options)
+                return procpath.Root.at(holder, **options)
             if self.proc is not None:
-                return Root.of_process(holder, proc=self.proc, **options)
+                return procpath.Root.of_process(holder, proc=self.proc, **options)
         except UnverifiedProcError as error:
             self.complain(os.fsdecode(error.filename or self.proc_path), error)
         except OSError as error:
