@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from procpath import linux
+from procpath.commands.container import enter_user_namespace
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -93,19 +94,8 @@ def _dump_error(error: BaseException) -> bytes:
 
 def become_root() -> None:
     """Unless this process is root, make it the root of a user namespace of its own."""
-    uid, gid = os.geteuid(), os.getegid()
-    if uid == 0:
-        return
-    linux.unshare(linux.CLONE_NEWUSER)
-    # setgroups must be denied before an unprivileged process may map its group
-    # (user_namespaces(7)).
-    for name, text in {
-        "setgroups": "deny",
-        "uid_map": f"0 {uid} 1",
-        "gid_map": f"0 {gid} 1",
-    }.items():
-        with open(f"/proc/self/{name}", "w") as file:
-            file.write(text)
+    if os.geteuid() != 0:
+        enter_user_namespace(0, lambda name: open(f"/proc/self/{name}", "w"))
 
 
 def make_mounts_private() -> None:

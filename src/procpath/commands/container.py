@@ -1,10 +1,9 @@
 """The small container of ``procpath demo``, made with nothing but Linux.
 
-Two processes with a mount namespace of their own and a tmpfs for a root, in which the usual
-traps are set. Without root's rights they have a user namespace too. :class:`Container`
-promises that nothing is left of it: its mounts are in no other namespace, and its processes
-end when its maker closes it, or ends in whatever way, because all that they do is wait for
-the end of a pipe that the maker holds. Rests on unshare(2), mount(2) and pivot_root(2).
+Two processes with a mount namespace of their own and a tmpfs as root, in which the usual traps
+are set. Without privileges they have a user namespace too. Nothing is left of it: its mounts are
+in no other namespace, and its processes wait for the end of a pipe that their maker holds, so
+they end when it closes the container or ends itself.
 """
 
 from __future__ import annotations
@@ -20,30 +19,30 @@ from errno import ECHILD
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import IO, Any, NamedTuple, Self
 
 from procpath import VerifiedProc, linux
 
-SECRET: Final = "a secret of the host"
+SECRET = "a secret of the host"
 
-_ROOT: Final = "root"
-_SECRET: Final = "secret"
+_ROOT = "root"
+_SECRET = "secret"
 
-_NEEDS: Final = (
+_NEEDS = (
     "needs CAP_SYS_ADMIN or user namespaces (which the sysctl user.max_user_namespaces, a seccomp "
     "filter or a security module may forbid), and no chroot"
 )
 
-_DIRECTORIES: Final = ("etc", "proc", "run", "srv", "tmp", "usr", "usr/lib", "var")
-_FILES: Final = {
+_DIRECTORIES = ("etc", "proc", "run", "srv", "tmp", "usr", "usr/lib", "var")
+_FILES = {
     "etc/hostname": "demo\n",
     "usr/lib/os-release": 'NAME="Demo Linux"\nPRETTY_NAME="Demo Linux 1"\n',
 }
-_PID_FILE: Final = "/run/app.pid"
+_PID_FILE = "/run/app.pid"
 
 
 def _links(secret: Path) -> dict[str, str]:
-    """The traps, of which two lead to a file that only the host has."""
+    """Return the traps. Two of them lead to a file that only the host has."""
     return {
         "etc/os-release": "/usr/lib/os-release",
         "var/run": "/run",
@@ -63,16 +62,16 @@ class _Pipe(NamedTuple):
 class Container:
     """A running container; a context manager that ends it.
 
-    ``paths`` are what a process inside is to read, for :attr:`inside`. Raises ``OSError``, in words
-    that tell what is missing, where no container can be started.
+    ``paths`` are what a process inside is to read, for :attr:`inside`. Raises ``OSError`` that
+    says what is missing if no container can be started.
     """
 
     pid: int
-    """of its first process"""
+    """the first process"""
     app_pid: int
-    """of another process in it, which holds ``/run/app.pid`` open"""
+    """another process, which holds ``/run/app.pid`` open"""
     inside: dict[str, str]
-    """what reading each of the paths inside comes to, as :func:`outcome` tells it"""
+    """the outcome of reading each of the paths inside (:func:`outcome`)"""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.pid = 0
@@ -111,7 +110,7 @@ class Container:
         self.close()
 
     def close(self) -> None:
-        """End its processes, and wait until they have ended; its mounts end with them."""
+        """End its processes, and its mounts with them, and wait for that."""
         self._cleanup.close()
 
     def _wait(self) -> None:
@@ -120,7 +119,7 @@ class Container:
 
 
 def outcome(read: Callable[[], str]) -> str:
-    """What ``read`` comes to, in a few words: the first line, or the name of the error."""
+    """Return the first line that ``read`` returns, or the name of the error that it raises."""
     try:
         return read().partition("\n")[0]
     except OSError as error:
@@ -128,12 +127,12 @@ def outcome(read: Callable[[], str]) -> str:
 
 
 def _fork(run: Callable[[], None]) -> int:
-    """Start a child that does no more than ``run``, and return its PID."""
+    """Start a child that calls ``run`` and ends, and return its PID."""
     pid = os.fork()
     if pid == 0:
         try:
-            # An interrupt at the terminal goes to the whole process group. Of these it is the
-            # maker that ends the others.
+            # An interrupt at the terminal goes to the whole process group, of which the maker
+            # ends the others.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             run()
         finally:
@@ -142,7 +141,7 @@ def _fork(run: Callable[[], None]) -> int:
 
 
 def _be_the_first(directory: Path, paths: Sequence[str], lifeline: _Pipe, report: _Pipe) -> None:
-    """The life of the container's first process."""
+    """Run the container's first process."""
     os.close(lifeline.writer)
     os.close(report.reader)
     try:
@@ -164,12 +163,12 @@ def _tell(report: _Pipe, message: dict[str, Any]) -> None:
 
 
 def _wait_for_end(lifeline: _Pipe) -> None:
-    """Wait until nobody has the other end of the pipe any more; nothing is ever written to it."""
+    """Wait until nobody holds the other end of the pipe, to which nothing is written."""
     os.read(lifeline.reader, 1)
 
 
 def _start_app(lifeline: _Pipe, report: _Pipe) -> int:
-    """Start the second process, which holds its own PID file open as daemons do."""
+    """Start the second process, which holds its PID file open as daemons do."""
     fd = os.open(_PID_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
 
     def be_the_app() -> None:
@@ -185,24 +184,31 @@ def _start_app(lifeline: _Pipe, report: _Pipe) -> int:
 
 
 def _enter_namespaces() -> None:
-    """Get a mount namespace of our own, and a user namespace with it where that takes one."""
+    """Enter a new mount namespace, and without privileges a new user namespace with it."""
     with VerifiedProc.default().process() as me:
         try:
             linux.unshare(linux.CLONE_NEWNS)
         except PermissionError:
-            uid, gid = os.geteuid(), os.getegid()
-            linux.unshare(linux.CLONE_NEWUSER | linux.CLONE_NEWNS)
-            # Who has no privileges may map a group only without setgroups(2)
-            # (user_namespaces(7)).
-            maps = {"setgroups": "deny", "uid_map": f"0 {uid} 1", "gid_map": f"0 {gid} 1"}
-            for name, text in maps.items():
-                with me.open(name, "w") as file:
-                    file.write(text)
+            enter_user_namespace(linux.CLONE_NEWNS, lambda name: me.open(name, "w"))
     linux.mount(None, b"/", None, linux.MS_REC | linux.MS_PRIVATE)
 
 
+def enter_user_namespace(flags: int, open_own: Callable[[str], IO[str]]) -> None:
+    """Enter a new user namespace, in which we are root, and the new ones that ``flags`` name.
+
+    ``open_own`` opens a file of our ``/proc/PID`` for writing.
+    """
+    uid, gid = os.geteuid(), os.getegid()
+    linux.unshare(linux.CLONE_NEWUSER | flags)
+    # Without privileges a group is mapped only if setgroups(2) is denied (user_namespaces(7)).
+    maps = {"setgroups": "deny", "uid_map": f"0 {uid} 1", "gid_map": f"0 {gid} 1"}
+    for name, text in maps.items():
+        with open_own(name) as file:
+            file.write(text)
+
+
 def _make_root(root: Path, secret: Path) -> None:
-    """Fill a tmpfs at ``root`` and make it our root file system, the only one that we see."""
+    """Fill a tmpfs at ``root``, and make it our root and the only file system that we see."""
     raw = os.fsencode(root)
     linux.mount(b"tmpfs", raw, b"tmpfs", linux.MS_NOSUID | linux.MS_NODEV, b"mode=755,size=1m")
     for name in _DIRECTORIES:
@@ -211,8 +217,8 @@ def _make_root(root: Path, secret: Path) -> None:
         (root / name).write_text(text)
     for name, target in _links(secret).items():
         (root / name).symlink_to(target)
-    # A new instance is not to be had in a user namespace without a PID namespace. This way is
-    # that of monitoring agents, which get the host's.
+    # In a user namespace without a PID namespace of its own, a new procfs may not be mounted.
+    # Monitoring agents get the host's in this way.
     linux.mount(b"/proc", raw + b"/proc", None, linux.MS_BIND | linux.MS_REC)
     os.chdir(root)
     # pivot_root(2), NOTES: the old root is then mounted on top of the new one.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from procpath import Root, RootedPath, VerifiedProc
     from procpath.root import OptionArguments
 
-_OF_PROCESS = re.compile(r"(-?[0-9]+):(/.*)", re.DOTALL)
+_OF_PROCESS = re.compile(r"([0-9]+):(/.*)", re.DOTALL)
 
 
 class Address(NamedTuple):
