@@ -247,7 +247,7 @@ def test_tree_draws_in_ascii_in_the_c_locale(tree: Path) -> None:
 def test_tree_and_find_go_down_a_very_deep_tree() -> None:
     depth = 2500
 
-    def draw() -> tuple[Ran, Ran]:
+    def draw() -> tuple[Ran, int, Ran]:
         # A mount of its own goes away with the child, however deep what is in it.
         linux.mount(b"tmpfs", b"/mnt", b"tmpfs")
         os.chdir("/mnt")
@@ -255,9 +255,15 @@ def test_tree_and_find_go_down_a_very_deep_tree() -> None:
             os.mkdir("d")
             os.chdir("d")
         os.chdir("/")
-        return here("tree", "/mnt:/"), here("find", "/mnt:/")
+        tracemalloc.start()
+        drawn = here("tree", "/mnt:/")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return drawn, peak, here("find", "/mnt:/")
 
-    drawn, found = private_mounts(draw)
+    drawn, peak, found = private_mounts(draw)
+    # The output is in memory, and nothing else that grows by the square of the depth.
+    assert peak < 1.5 * len(drawn.out)
     assert (drawn.status, drawn.lines[-1]) == (0, f"{depth} directories, 0 files")
     assert (found.status, found.lines[-1]) == (0, "/d" * depth)
 

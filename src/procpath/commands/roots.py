@@ -101,6 +101,7 @@ def answer_in_time(ask: Callable[[], Iterator[object]]) -> tuple[Any, str]:
 
 def _answer(ask: Callable[[], Iterator[object]], writer: int) -> NoReturn:
     try:
+        signal.alarm(10)  # ends the child too if we are killed first
         with open(writer, "w") as out:
             try:
                 for answer in ask():

@@ -12,9 +12,10 @@ from functools import partial
 from typing import NamedTuple
 
 from procpath import RootedPath
-from procpath.commands.entry import Entry
+from procpath.commands.entry import Entry, Tell
 from procpath.commands.find import depth
-from procpath.commands.session import Address, Session, add_addresses
+from procpath.commands.output import Output
+from procpath.commands.session import Session, add_addresses
 
 
 class _Glyphs(NamedTuple):
@@ -41,18 +42,21 @@ def run(args: argparse.Namespace, session: Session) -> None:
     """Draw the tree at each address."""
     for address, path in session.paths(args.addresses):
         with session.telling(address):
-            _Drawing(args, address, session).draw(path)
+            _Drawing(args, path, partial(session.blame, address), session.out).draw()
 
 
 class _Level:
-    """One directory whose entries are being printed."""
+    """One directory whose entries are being printed.
 
-    def __init__(
-        self, directory: RootedPath, dirnames: list[str], filenames: list[str], prefix: str
-    ) -> None:
-        self.directory = directory
-        self.prefix = prefix
-        """what stands before the branches of its entries"""
+    What is before its lines, and its path, are made of the levels above it when they are printed:
+    kept for each level of a deep tree, they would take memory by the square of its depth.
+    """
+
+    def __init__(self, dirnames: list[str], filenames: list[str]) -> None:
+        self.entered = ""
+        """the directory in it that the walk is in"""
+        self.trunk = ""
+        """what is before the lines of that directory"""
         self.is_lowest = False
         """whether the directories in it are not entered"""
         self._dirnames = frozenset(dirnames)
@@ -68,27 +72,27 @@ class _Level:
 class _Drawing:
     """The tree at one address, as far as it is drawn."""
 
-    def __init__(self, args: argparse.Namespace, address: Address, session: Session) -> None:
+    def __init__(
+        self, args: argparse.Namespace, start: RootedPath, tell: Tell, out: Output
+    ) -> None:
+        self._start = start
+        self._tell = tell
         self._levels: int | None = args.levels
         self._hidden_too: bool = args.all
-        self._tell = partial(session.blame, address)
-        self._out = session.out
+        self._out = out
         self._glyphs = _LINES if self._out.can_show("".join(_LINES)) else _ASCII
         self._open: list[_Level] = []
         """the directories with lines still to come, from the start down"""
-        self._next_prefix = ""
         self._directories = 0
         self._files = 0
 
-    def draw(self, start: RootedPath) -> None:
+    def draw(self) -> None:
         """Print the tree, and how many directories and files it has."""
-        for directory, dirnames, filenames in start.walk(on_error=self._unreadable):
+        for _, dirnames, filenames in self._start.walk(on_error=self._unreadable):
             dirnames[:] = sorted(filter(self._is_shown, dirnames))
             if not self._open:
-                self._out.print(self._out.paint(self._out.name(str(start)), "directory"))
-            level = _Level(
-                directory, dirnames, list(filter(self._is_shown, filenames)), self._next_prefix
-            )
+                self._out.print(self._out.paint(self._out.name(str(self._start)), "directory"))
+            level = _Level(dirnames, list(filter(self._is_shown, filenames)))
             self._open.append(level)
             if len(self._open) == self._levels:
                 level.is_lowest = True
@@ -110,7 +114,9 @@ class _Drawing:
     def _print_to_next_directory(self) -> None:
         """Print lines up to the directory that the walk enters next."""
         while self._open:
-            level = self._open[-1]
+            *above, level = self._open
+            prefix = "".join([each.trunk for each in above])
+            directory = self._start.joinpath("/".join([each.entered for each in above]))
             for name, is_directory, is_last in level:
                 branch = self._glyphs.last_branch if is_last else self._glyphs.branch
                 if is_directory:
@@ -118,11 +124,11 @@ class _Drawing:
                     shown = self._out.paint(self._out.name(name), "directory")
                 else:
                     self._files += 1
-                    shown = self._file(level.directory / name)
-                self._out.print(f"{level.prefix}{branch}{shown}")
+                    shown = self._file(directory / name)
+                self._out.print(f"{prefix}{branch}{shown}")
                 if is_directory and not level.is_lowest:
-                    trunk = self._glyphs.nothing if is_last else self._glyphs.trunk
-                    self._next_prefix = level.prefix + trunk
+                    level.entered = name
+                    level.trunk = self._glyphs.nothing if is_last else self._glyphs.trunk
                     return
             self._open.pop()
 
