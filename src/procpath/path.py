@@ -66,8 +66,9 @@ from procpath.resolve.interface import require_search
 from procpath.resolve.lenient import locate_leniently
 from procpath.resolve.trace import Trace, trace
 from procpath.root import OptionArguments, Root
-from procpath.tree import copying, moving, readable, removing
-from procpath.tree.descent import LISTING, scan
+from procpath.tree import copy as copying
+from procpath.tree import moving, removing
+from procpath.tree.descent import scan
 from procpath.tree.matching import glob, parse_pattern
 from procpath.tree.places import HostPlace, Place, RootedPlace
 from procpath.tree.walking import OnError, below, walk_following, walk_real
@@ -458,7 +459,7 @@ class RootedPath(LexicalPath, from_segments=True):
         """The paths of what is in the directory, in no order; their :attr:`info` is known
         already.
         """
-        entries = scan(self._root.open_raw(self._raw, LISTING, 0).detach())
+        entries = scan(self._root.open_raw(self._raw, linux.LISTING, 0))
         return self._children(entries)
 
     def _children(self, entries: list[os.DirEntry[str]]) -> Iterator[Self]:
@@ -889,7 +890,7 @@ class RootedPath(LexicalPath, from_segments=True):
             choices = copying.Choices(follow_symlinks, preserve_metadata, follow_outside)
             copying.copy(_place(start), _place(self), choices)
         else:
-            readable.copy_readable(start, _place(self), follow_symlinks)
+            copying.copy_readable(start, _place(self), follow_symlinks)
         return self.joinpath()
 
     def _copy_from(

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from helpers.support import open_descriptors, private_mounts, run_in_child
 from procpath import RootedPath, VerifiedProc, linux
-from procpath.tree import copying
+from procpath.tree import copy as copying
 from procpath.tree.places import HostPlace, Place, RootedPlace
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from helpers.portrait import holes, portrait
 from helpers.scenery import mount_tmpfs, on_tmpfs, place, populate, write
 from helpers.support import private_mounts, run_in_child
 from procpath import RootedPath, linux
-from procpath.tree import copying
+from procpath.tree import copy as copying
 
 T = TypeVar("T")
 
@@ -90,7 +90,6 @@ def test_holes_stay_holes(kind: str, tmp_path: Path) -> None:
     on(kind, tmp_path, inside)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", [name for name in FILE_SYSTEMS if name == "ext4"])
 def test_more_links_than_a_file_can_have_become_a_second_file(kind: str, tmp_path: Path) -> None:
     # A tmpfs allows any number of names, ext4 65,000 (EXT4_LINK_MAX).

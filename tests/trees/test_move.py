@@ -26,7 +26,8 @@ from helpers.scenery import (
 )
 from helpers.support import private_mounts
 from procpath import RootedPath, linux
-from procpath.tree import copying, moving
+from procpath.tree import copy as copying
+from procpath.tree import moving
 
 T = TypeVar("T")
 
@@ -273,7 +274,6 @@ def test_what_may_not_be_removed_is_copied_and_the_error_raised(tmp_path: Path) 
     with_memory(tmp_path, inside)
 
 
-@pytest.mark.slow
 def test_ten_thousand_levels_are_moved(tmp_path: Path) -> None:
     def inside(memory: Path) -> int:
         (memory / "one").mkdir()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 
-from procpath.commands.session import Session, add_addresses, add_special
+from procpath.commands.session import Session, add_addresses
+from procpath.errors import SpecialFileError
 
 _CHUNK = 1 << 18
 
@@ -13,14 +14,18 @@ _CHUNK = 1 << 18
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_addresses(parser)
-    add_special(parser)
 
 
 def run(args: argparse.Namespace, session: Session) -> None:
     """Print the file at each address."""
-    for address, root in session.roots(args.addresses, special_files=args.special_files):
+    for address, root in session.roots(args.addresses, special_files="refuse"):
         with session.telling(address):
-            fd = root.open(address.path, os.O_RDONLY)
+            try:
+                fd = root.open(address.path, os.O_RDONLY)
+            except SpecialFileError:
+                reason = "a FIFO, socket or device, which cat does not open"
+                session.complain(str(address), reason)
+                continue
             try:
                 while chunk := os.read(fd, _CHUNK):
                     session.out.write(chunk)

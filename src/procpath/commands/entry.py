@@ -17,7 +17,7 @@ from procpath import Root, RootedPath
 from procpath.accounts import Accounts
 from procpath.commands.output import Cell, Output
 from procpath.commands.session import Address
-from procpath.tree.held import Closing
+from procpath.linux import Descriptor
 
 KINDS = {
     stat.S_IFREG: "file",
@@ -76,7 +76,7 @@ class Entry(NamedTuple):
 
     @classmethod
     def _held(cls, fd: int, path: str, tell: Tell | None) -> Self:
-        with Closing(fd):
+        with Descriptor(fd):
             status = os.fstat(fd)
             target = None
             if tell is not None and stat.S_ISLNK(status.st_mode):

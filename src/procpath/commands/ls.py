@@ -15,7 +15,7 @@ from procpath import RootedPath
 from procpath.commands.entry import Entry, Owners, Tell, local_time
 from procpath.commands.output import Cell, Output
 from procpath.commands.session import Session, add_addresses, add_json
-from procpath.tree.held import Closing
+from procpath.linux import Descriptor
 
 _NOT_A_DIRECTORY = (ENOTDIR, ENOENT, ELOOP)
 """Errnos of a file, of a dangling link, of a loop or magic link: these are listed themselves."""
@@ -97,7 +97,7 @@ def _listing(path: RootedPath, hidden_too: bool) -> Iterator[_Listing]:
     if fd is None:
         yield _Listing([Entry.of(path).name], lambda _, tell: Entry.of(path, tell))
         return
-    with Closing(fd):
+    with Descriptor(fd):
         names = sorted(name for name in os.listdir(fd) if hidden_too or not name.startswith("."))
         top = str(path).rstrip("/")
         yield _Listing(names, lambda name, tell: Entry.of_child(fd, f"{top}/{name}", tell))

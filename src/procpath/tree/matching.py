@@ -20,10 +20,10 @@ from procpath.info import mode_of_last
 from procpath.patterns import Matcher, NameFilter, compile_path, is_magic, name_filter
 from procpath.root import Root
 from procpath.tree.descent import (
-    LISTING,
     Descent,
     Directory,
     links_and_directories,
+    open_directory,
     real_directories,
     scan,
 )
@@ -213,11 +213,8 @@ class _Names(_Selector):
 
     def select(self, path: str) -> Batches:
         try:
-            fd = self._root.open(path or ".", LISTING)
-            try:
+            with open_directory(self._root, path) as fd:
                 names = os.listdir(fd)
-            finally:
-                os.close(fd)
         except OSError as error:
             _require_unlisted(error)
             return ()
@@ -391,7 +388,7 @@ class _FollowedTree(_Selector):
     def _list(self, path: str) -> Iterator[tuple[str, bool]]:
         """What is in a directory, and whether each is or leads to a directory."""
         try:
-            entries = scan(self._root.open(path or ".", LISTING))
+            entries = scan(open_directory(self._root, path))
         except OSError as error:
             _require_unlisted(error)
             return

@@ -1,104 +1,86 @@
 """Moving between roots, and between a root and the host, as ``pathlib`` 3.14 moves.
 
-Promises a rename(2) wherever the kernel can, and otherwise a whole copy, published at once,
-before anything of the source is removed; what is removed is what was copied. Rests on
-:mod:`procpath.tree.making`, :mod:`procpath.tree.staging` and :mod:`procpath.tree.removing`.
+A move is a rename(2) wherever the kernel can do it. Otherwise the source is copied completely
+and the copy gets its name at once, before anything of the source is removed; and only what was
+copied is removed.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from errno import EACCES, EBUSY, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EXDEV
-from types import TracebackType
-from typing import Self
+from errno import EBUSY, EXDEV
 
+from procpath.linux import FIND_NOFOLLOW, openat
 from procpath.resolve.identity import mount_id
-from procpath.tree.held import Closing, lies_within
-from procpath.tree.making import Maker, OnProgress, Original, Rules
-from procpath.tree.places import LOOK, Blame, Place, both
+from procpath.resolve.interface import Parent
+from procpath.tree.copy.files import FileCopier, OnProgress, Original, Rules
+from procpath.tree.copy.staging import Staged
+from procpath.tree.copy.tree import copy_to
+from procpath.tree.places import LEADS_NOWHERE, Place, both, lies_within
 from procpath.tree.removing import mount_of_entry, remove_same
-from procpath.tree.staging import Staged
-
-_LEADS_NOWHERE = frozenset((EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR))
 
 
 def move(source: Place, target: Place, on_progress: OnProgress | None = None) -> None:
-    """Give what is at ``source`` the path ``target``; what can be replaced there is, as by
-    rename(2).
+    """Give the file or tree at ``source`` the path ``target``, replacing as rename(2) does.
 
-    Neither end is followed if it is a link. Raises the operating system's error;
-    ``EINVAL`` where both are one file; ``EBUSY`` for a mount point; ``EXDEV`` where the
-    source has to be copied and there is a mount in it.
+    Links at either end are not followed. Raises the operating system's error; ``EINVAL`` if both
+    are one file; ``EBUSY`` for a mount point; ``EXDEV`` if the source has to be copied and has
+    a mount in it.
     """
     _require_different(source, target)
-    with _Named(source) as old, _Named(target) as new:
+    old = source.open_parent()
+    with old.dirfd as old_dirfd:
+        _require_no_mount(source, old)
+        new = target.open_parent()
+        with new.dirfd as new_dirfd:
+            _require_no_mount(target, new)
+            try:
+                os.rename(old.name, new.name, src_dir_fd=old_dirfd, dst_dir_fd=new_dirfd)
+            except OSError as error:
+                if error.errno != EXDEV:
+                    error.filename, error.filename2 = source.text, target.text
+                    raise
+                _copy_and_remove(source, old, target, new, on_progress)
+
+
+def _require_no_mount(place: Place, parent: Parent) -> None:
+    """Linux refuses to rename only mount points of our own mount namespace (rename(2))."""
+    with place.blame:
         try:
-            os.rename(old.name, new.name, src_dir_fd=old.dirfd, dst_dir_fd=new.dirfd)
-        except OSError as error:
-            if error.errno != EXDEV:
-                error.filename, error.filename2 = source.text, target.text
-                raise
-            _copy_and_remove(old, new, on_progress)
-
-
-class _Named:
-    """The name at one end, in its held directory."""
-
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        with Blame(lambda: place.text):
-            self.parent = place.open_parent()
-        self.dirfd, self.name = self.parent.dirfd.value, self.parent.name
-
-    def __enter__(self) -> Self:
-        with Blame(lambda: self.place.text):
-            self._require_no_mount()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.parent.dirfd.close()
-
-    def _require_no_mount(self) -> None:
-        """Linux refuses to rename mount points of our own mount namespace alone (rename(2))."""
-        try:
-            mount = mount_of_entry(self.dirfd, self.name)
+            mount = mount_of_entry(parent.dirfd.value, parent.name)
         except FileNotFoundError:
             return
-        if mount != mount_id(self.dirfd):
+        if mount != mount_id(parent.dirfd.value):
             raise OSError(EBUSY, "a mount point, which cannot be renamed or replaced")
 
 
-def _copy_and_remove(old: _Named, new: _Named, on_progress: OnProgress | None) -> None:
-    source, target = old.place, new.place
-    with Blame(lambda: source.text):
-        found = os.open(old.name, LOOK, dir_fd=old.dirfd)
-    with Closing(found):
-        original = Original(found, os.fstat(found))
-        if stat.S_ISDIR(original.status.st_mode) and lies_within(new.dirfd, original.status):
+def _copy_and_remove(
+    source: Place, old: Parent, target: Place, new: Parent, on_progress: OnProgress | None
+) -> None:
+    with source.blame:
+        found = openat(old.dirfd.value, old.name, FIND_NOFOLLOW)
+    with found as fd:
+        status = os.fstat(fd)
+        if stat.S_ISDIR(status.st_mode) and lies_within(new.dirfd.value, status):
             raise both("Source path is a parent of target path", source, target)
         rules = Rules(
             follow_symlinks=False,
             within=False,
             preserve_metadata=True,
-            mount=mount_id(old.dirfd),
+            mount=mount_id(old.dirfd.value),
         )
-        maker = Maker(source, target, rules, on_progress)
-        with Staged(new.dirfd) as staged:
-            maker.make(original, staged)
-            with maker.blame_target:
-                staged.replace(new.name)
+        files = FileCopier(source, target, rules, on_progress)
+        with Staged(new) as staged:
+            copy_to(files, Original(fd, status), staged)
+            with target.blame:
+                staged.replace()
         # While it is held, its inode number is not given to another file.
-        remove_same(old.parent, original.status, source.below)
+        remove_same(old, status, source.below)
 
 
 def _require_different(source: Place, target: Place) -> None:
-    """What pathlib asks of the two files, links followed; rename(2) would do nothing."""
+    """Compare the two files, links followed, as pathlib does; rename(2) would do nothing."""
     found = _status(source)
     there = _status(target)
     if found is not None and there is not None and os.path.samestat(found, there):
@@ -107,10 +89,9 @@ def _require_different(source: Place, target: Place) -> None:
 
 def _status(place: Place) -> os.stat_result | None:
     try:
-        found = place.find()
+        with place.find() as fd:
+            return os.fstat(fd)
     except OSError as error:
-        if error.errno not in _LEADS_NOWHERE:
+        if error.errno not in LEADS_NOWHERE:
             raise
         return None
-    with found as fd:
-        return os.fstat(fd)

@@ -1,10 +1,9 @@
 """Removing whole trees: ``rmtree``.
 
-Promises to remove what is below the held start and nothing else: no link is followed,
-whenever it is put there, no mount is entered unless that is asked for, and a directory that
-is moved away meanwhile ends the work. Any depth, a bounded number of descriptors, no
-recursion. Errors are handed to a function as by ``shutil.rmtree``. Rests on
-:mod:`procpath.tree.held`.
+Only what is below the held start is removed: no link is followed, whenever it is put there, no
+mount is entered unless that is asked for, and a directory that is moved away meanwhile ends the
+work. Any depth takes a bounded number of descriptors and no recursion. Errors go to a function,
+as in ``shutil.rmtree``.
 """
 
 from __future__ import annotations
@@ -12,79 +11,87 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from errno import EBUSY, ELOOP, ENOSYS, EPERM, ESTALE, EXDEV
+from errno import EBUSY, ELOOP, ESTALE, EXDEV
 from typing import NamedTuple, NoReturn, TypeAlias
 
 from procpath.errors import UnverifiedProcError
 from procpath.linux import (
     AT_NO_AUTOMOUNT,
     AT_SYMLINK_NOFOLLOW,
+    DENIED,
+    FIND_DIRECTORY_NOFOLLOW,
+    FIND_NOFOLLOW,
+    LISTING,
+    LISTING_NOFOLLOW,
     STATX_MNT_ID,
     STATX_MNT_ID_UNIQUE,
+    Descriptor,
+    dup,
+    openat,
     statx,
 )
 from procpath.proc import VerifiedProc
 from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import Parent
-from procpath.tree.descent import LISTING, entries_of
-from procpath.tree.held import Closing, HeldDirectories
-from procpath.tree.places import LOOK, Blame, Place
+from procpath.resolve.reopen import reopen
+from procpath.tree.descent import entries_of
+from procpath.tree.held import HeldDirectories
+from procpath.tree.places import Blame, Place
 
 OnError: TypeAlias = Callable[[Callable[..., object], str, OSError], object]
 """Called with what failed, the path and the error, as ``onexc`` of ``shutil.rmtree``."""
 
 _EITHER_MNT_ID = STATX_MNT_ID | STATX_MNT_ID_UNIQUE
 _ITSELF = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT
-_REAL_LISTING = LISTING | os.O_NOFOLLOW
 
 
 def reraise(function: Callable[..., object], path: str, error: OSError) -> NoReturn:
-    """The handler that ends the work with the error."""
+    """Raise the error, which ends the removal."""
     raise error
 
 
 def ignore(function: Callable[..., object], path: str, error: OSError) -> None:
-    """The handler that goes on."""
+    """Go on."""
 
 
 def rmtree(place: Place, on_error: OnError, *, cross_mounts: bool = False) -> None:
-    """Remove the directory at ``place`` with all that is in it.
+    """Remove the directory at ``place`` and everything in it.
 
-    What is mounted in it is an ``EXDEV`` error, unless ``cross_mounts``: then it is emptied
-    too, and only the mount point stays (``EBUSY``).
+    A mount point in it is an ``EXDEV`` error. With ``cross_mounts`` it is emptied, and only
+    the mount point itself stays (``EBUSY``).
     """
     try:
         parent = place.open_parent()
     except UnverifiedProcError:
         raise
     except OSError as error:
-        error.filename = place.text
         on_error(os.lstat, place.text, error)
         return
-    with parent.dirfd:
-        _Removal(place.below, _Top.of(parent), on_error, cross_mounts).run()
+    with parent.dirfd as dirfd:
+        name = os.fsdecode(parent.name)
+        _Removal(place.below, dirfd, name, on_error, cross_mounts).run()
 
 
 def remove_same(parent: Parent, status: os.stat_result, path: Callable[[list[str]], str]) -> None:
-    """Remove what ``parent`` names, whatever it is, if it still is the file of ``status``.
+    """Remove what ``parent`` names, of any kind, if it still is the file of ``status``.
 
-    ``ESTALE`` if it is another one. ``path`` makes paths for errors from names below it.
+    Raises ``ESTALE`` if it is another one. ``path`` makes paths for errors from names below it.
     """
+    dirfd, name = parent.dirfd.value, os.fsdecode(parent.name)
     if stat.S_ISDIR(status.st_mode):
-        _SameRemoval(path, _Top.of(parent), status).run()
+        _SameRemoval(path, dirfd, name, status).run()
         return
     with Blame(lambda: path([])):
-        now = os.stat(parent.name, dir_fd=parent.dirfd.value, follow_symlinks=False)
-        if not os.path.samestat(now, status):
+        if not os.path.samestat(os.stat(name, dir_fd=dirfd, follow_symlinks=False), status):
             raise _replaced()
-        os.unlink(parent.name, dir_fd=parent.dirfd.value)
+        os.unlink(name, dir_fd=dirfd)
 
 
 def remove_own(dirfd: int, name: str, made: os.stat_result | None) -> None:
-    """Remove ``name`` that we made, whatever the modes of directories in it; of a directory
-    ``made`` tells which.
+    """Remove ``name``, which we created, whatever the modes of directories in it.
 
-    Nothing there is fine too. ``ESTALE`` if another directory has taken its place.
+    ``made`` is the status that a directory had. It may be gone already. Raises ``ESTALE`` if
+    another directory has taken its place.
     """
     try:
         os.unlink(name, dir_fd=dirfd)
@@ -93,34 +100,23 @@ def remove_own(dirfd: int, name: str, made: os.stat_result | None) -> None:
     except IsADirectoryError:
         if made is None:
             os.rmdir(name, dir_fd=dirfd)
-            return
-        top = _Top(dirfd, os.fsencode(name))
-        _OwnRemoval(lambda names: "/".join([name, *names]), top, made).run()
+        else:
+            _OwnRemoval(lambda names: "/".join([name, *names]), dirfd, name, made).run()
 
 
 def mount_of_entry(dirfd: int, name: str | bytes) -> int:
-    """The ID of the mount that ``name`` in ``dirfd`` lies on: of what is mounted there, if so."""
+    """Return the ID of the mount that ``name`` in ``dirfd`` is on: of a mount point, its own."""
     try:
         answer = statx(dirfd, os.fsencode(name), _ITSELF, _EITHER_MNT_ID)
-        if answer.mask & _EITHER_MNT_ID:
+        # qemu-user sets the mask and leaves the number 0.
+        if answer.mask & _EITHER_MNT_ID and answer.mnt_id:
             return answer.mnt_id
     except OSError as error:
-        if error.errno not in (ENOSYS, EPERM):
+        # If EACCES came from the directory, openat() raises it again.
+        if error.errno not in DENIED:
             raise
-    with Closing(os.open(name, LOOK, dir_fd=dirfd)) as fd:
+    with openat(dirfd, name, FIND_NOFOLLOW) as fd:
         return mount_id(fd)
-
-
-class _Top(NamedTuple):
-    """A name in a directory that somebody else holds."""
-
-    dirfd: int
-    name: bytes
-
-    @classmethod
-    def of(cls, parent: Parent) -> _Top:
-        """The name in the held ``parent``."""
-        return cls(parent.dirfd.value, parent.name)
 
 
 class _Frame(NamedTuple):
@@ -132,33 +128,38 @@ class _Frame(NamedTuple):
 
 
 class _Removal:
-    """One run, from the directory that holds the top on."""
+    """One run, which starts in the directory of the top."""
 
     def __init__(
         self,
         path: Callable[[list[str]], str],
-        top: _Top,
+        dirfd: int,
+        name: str,
         on_error: OnError,
         cross_mounts: bool,
     ) -> None:
         self._path = path
-        """makes a path for people from names below the top"""
-        self._top = top
+        """makes a path for errors from names below the top"""
+        self._dirfd = dirfd
+        self._name = name
         self._on_error = on_error
-        self._mount = None if cross_mounts else mount_id(top.dirfd)
+        self._mount = None if cross_mounts else mount_id(dirfd)
         self._frames: list[_Frame] = []
 
     def run(self) -> None:
         """Remove the top."""
-        name = os.fsdecode(self._top.name)
         try:
-            self._require_removable(name)
+            if self._name == ".":
+                raise OSError(EBUSY, "a root, '.' or '..' cannot be removed")
+            status = os.stat(self._name, dir_fd=self._dirfd, follow_symlinks=False)
+            if stat.S_ISLNK(status.st_mode):
+                raise OSError(ELOOP, "a symbolic link, which rmtree does not follow")
         except OSError as error:
             function = os.path.islink if error.errno == ELOOP else os.lstat
             self._report(function, [], error)
             return
-        with HeldDirectories(os.dup(self._top.dirfd), os.O_RDONLY) as way:
-            self._enter(way, name)
+        with HeldDirectories(dup(self._dirfd), os.O_RDONLY) as way:
+            self._enter(way, self._name)
             while self._frames:
                 todo = self._frames[-1].todo
                 if todo:
@@ -166,56 +167,43 @@ class _Removal:
                 elif not self._leave(way):
                     return
 
-    def _require_removable(self, name: str) -> None:
-        if name == ".":
-            raise OSError(EBUSY, "a root, '.' or '..' cannot be removed")
-        status = os.stat(name, dir_fd=self._top.dirfd, follow_symlinks=False)
-        if stat.S_ISLNK(status.st_mode):
-            raise OSError(ELOOP, "a symbolic link, which rmtree does not follow")
-
     def _enter(self, way: HeldDirectories, name: str) -> None:
         """Go into a directory and remove what is in it but for directories."""
         function: Callable[..., object] = os.open
+        entered = False
         try:
-            fd = self._open(way.dirfd, name)
-            try:
-                function = os.scandir
-                entries = entries_of(fd)
-            except BaseException:
-                os.close(fd)
-                raise
+            way.enter(self._open(way.dirfd, name))
+            entered = True
+            self._require_ours(way.dirfd)
+            function = os.scandir
+            entries = entries_of(way.dirfd)
         except OSError as error:
-            # What went away by itself need not be removed; only the top was asked for.
+            if entered:
+                way.leave()[0].close()
+            # An entry that has gone need not be removed; the top was asked for.
             if not (self._frames and isinstance(error, FileNotFoundError)):
                 self._report(function, self._names_to(name), error)
             return
-        way.enter(fd)
         frame = _Frame(name, [])
         self._frames.append(frame)
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 frame.todo.append(entry.name)
             else:
-                self._unlink(fd, entry.name)
+                self._unlink(way.dirfd, entry.name)
 
-    def _open(self, dirfd: int, name: str) -> int:
-        """Open a directory if it is one to remove."""
-        fd = os.open(name, _REAL_LISTING, dir_fd=dirfd)
-        try:
-            self._require_ours(fd)
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
+    def _open(self, dirfd: int, name: str) -> Descriptor:
+        return openat(dirfd, name, LISTING_NOFOLLOW)
 
     def _require_ours(self, fd: int) -> None:
+        """Raise for a directory that is not one to remove."""
         if self._mount is not None and mount_id(fd) != self._mount:
             raise _crossing()
 
     def _unlink(self, dirfd: int, name: str) -> None:
         try:
             # Linux does not refuse to unlink a mount point of another mount namespace: it
-            # detaches what is mounted there.
+            # detaches the mount.
             if self._mount is not None and mount_of_entry(dirfd, name) != self._mount:
                 raise _crossing()
             os.unlink(name, dir_fd=dirfd)
@@ -225,14 +213,13 @@ class _Removal:
             self._report(os.unlink, self._names_to(name), error)
 
     def _leave(self, way: HeldDirectories) -> bool:
-        """Go up from an emptied directory and remove it; False where no way leads up."""
+        """Go up from an emptied directory and remove it. False if the way up is lost."""
         name = self._frames.pop().name
         try:
-            emptied, _ = way.leave()
+            way.leave()[0].close()
         except OSError as error:
             self._report(os.open, self._names_to(), error)
             return False
-        os.close(emptied)
         try:
             os.rmdir(name, dir_fd=way.dirfd)
         except OSError as error:
@@ -241,7 +228,7 @@ class _Removal:
         return True
 
     def _names_to(self, *last: str) -> list[str]:
-        """The names below the top that lead to the directory being emptied, or an entry of it."""
+        """Return the names from the top to the directory being emptied, and to an entry of it."""
         return [*(frame.name for frame in self._frames), *last][1:]
 
     def _report(self, function: Callable[..., object], names: list[str], error: OSError) -> None:
@@ -253,10 +240,12 @@ class _Removal:
 
 
 class _SameRemoval(_Removal):
-    """Removes a directory if it still is the one that was looked at, and stops at an error."""
+    """Removes a directory if it still is the one of ``status``, and stops at an error."""
 
-    def __init__(self, path: Callable[[list[str]], str], top: _Top, status: os.stat_result) -> None:
-        super().__init__(path, top, reraise, cross_mounts=False)
+    def __init__(
+        self, path: Callable[[list[str]], str], dirfd: int, name: str, status: os.stat_result
+    ) -> None:
+        super().__init__(path, dirfd, name, reraise, cross_mounts=False)
         self._status = status
 
     def _require_ours(self, fd: int) -> None:
@@ -266,15 +255,16 @@ class _SameRemoval(_Removal):
 
 
 class _OwnRemoval(_SameRemoval):
-    """Removes directories that were given modes that keep ourselves out."""
+    """Removes directories whose modes may keep out ourselves."""
 
-    def _open(self, dirfd: int, name: str) -> int:
-        with Closing(os.open(name, LOOK | os.O_DIRECTORY, dir_fd=dirfd)) as fd:
+    def _open(self, dirfd: int, name: str) -> Descriptor:
+        with openat(dirfd, name, FIND_DIRECTORY_NOFOLLOW) as fd:
+            # Before its mode is changed.
             self._require_ours(fd)
-            self_fd = VerifiedProc.default().self_fd()
             if os.fstat(fd).st_mode & stat.S_IRWXU != stat.S_IRWXU:
+                self_fd = VerifiedProc.default().self_fd()
                 os.chmod(self_fd.entry(fd), stat.S_IRWXU, dir_fd=self_fd.fileno())
-            return self_fd.reopen(fd, LISTING)
+            return reopen(fd, LISTING)
 
 
 def _crossing() -> OSError:
@@ -282,4 +272,4 @@ def _crossing() -> OSError:
 
 
 def _replaced() -> OSError:
-    return OSError(ESTALE, "replaced by another one meanwhile")
+    return OSError(ESTALE, "replaced by another file meanwhile")

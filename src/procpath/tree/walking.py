@@ -17,9 +17,9 @@ from procpath.errors import UnverifiedProcError
 from procpath.info import mode_of
 from procpath.root import Root
 from procpath.tree.descent import (
-    LISTING,
     Descent,
     Directory,
+    open_directory,
     real_directories_and_others,
     scan,
 )
@@ -146,7 +146,7 @@ class _Following(_Walk[None]):
     def list_start(self, prefix: str) -> Contents:
         dirnames: list[str] = []
         filenames: list[str] = []
-        for entry in scan(self._root.open(prefix or ".", LISTING)):
+        for entry in scan(open_directory(self._root, prefix)):
             name = entry.name
             if entry.is_dir(follow_symlinks=False) or (
                 entry.is_symlink() and is_directory(self._root, prefix + name)
