@@ -1,8 +1,8 @@
 """CPython's tests of pathlib that cannot apply to paths in a root, each with its reason.
 
-What current pathlib, that of 3.14, does is what :class:`procpath.RootedPath` does; so among the
-tests of older interpreters those cannot apply that ask for what has been changed since. The tests
-hold this list against the interpreter: nothing on it is missing there, and nothing on it passes.
+RootedPath does what pathlib of 3.14 does, and takes mkdir(parent_mode) of 3.15; so the tests of
+older interpreters that ask for what has changed since cannot apply. The tests hold this list
+against the interpreter: nothing on it is missing there, and nothing on it passes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import sys
 
 # What 3.14's pathlib itself answers otherwise; its answers are in test_lexical.py.
 CHANGED = "asks for what pathlib did before 3.14"
-NEWER = "asks for what pathlib does only since 3.15"
 ABSTRACT = "abstract paths of 3.13 keep what pathlib normalizes: `.` as a name, empty patterns"
 
 # What a path in a root is not.
@@ -202,13 +201,7 @@ _OF_314 = {
     **_each(_WINDOWS_OF_314, WINDOWS),
 }
 
-_OF_315 = {
-    **_OF_314,
-    **_each(["mkdir_parent_mode_combined_with_umask", "mkdir_parent_mode_deep_hierarchy"], NEWER),
-    **_each(["mkdir_parent_mode_same_as_mode", "mkdir_with_parent_mode"], NEWER),
-}
-
-EXCLUDED = {11: _OF_311, 12: _OF_312, 13: _OF_313, 14: _OF_314}.get(sys.version_info[1], _OF_315)
+EXCLUDED = {11: _OF_311, 12: _OF_312, 13: _OF_313}.get(sys.version_info[1], _OF_314)
 """Reasons by name: ``test``, in whichever suites have it, or ``Suite.test``."""
 
 
