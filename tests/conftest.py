@@ -7,9 +7,11 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from helpers import figures
 from helpers.containers import RuncContainer, missing_requirements
 from helpers.forms import register_profiles
 from helpers.support import open_descriptors, remove_tree
@@ -19,18 +21,23 @@ from procpath import RootedPath, VerifiedProc
 # --hypothesis-profile names before pytest loads other files.
 register_profiles()
 
-
 # What a shell starts in the background ignores interrupts, and with it every process that a
 # test starts in order to interrupt it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_configure(config: pytest.Config) -> None:
-    """Let ``pytest -n`` respect the groups of tests that belong into one process."""
-    if config.getoption("dist", "no") == "load":
-        config.option.dist = "loadgroup"
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give the comparisons to one worker: they set sysctls, so two would wait for each other."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            directory = "tests/differential/"
+            return directory if nodeid.startswith(directory) else nodeid
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture
@@ -103,6 +110,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    figures.print_sums(terminalreporter)
     skipped = _skipped_where_forbidden(terminalreporter.config)
     if skipped:
         terminalreporter.section("skipped, though PROCPATH_NO_SKIPS is set", red=True)

@@ -103,7 +103,7 @@ class Outcome:
 
 @dataclass
 class Totals:
-    """What all attacks of a session came to."""
+    """What the attacks of a test came to."""
 
     rounds: int = 0
     seconds: float = 0.0

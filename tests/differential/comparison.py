@@ -104,14 +104,6 @@ class Tally:
     answers: int = 0
     seconds: float = 0.0
 
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(
-            self.trees + other.trees,
-            self.questions + other.questions,
-            self.answers + other.answers,
-            self.seconds + other.seconds,
-        )
-
     @contextmanager
     def timed(self) -> Iterator[None]:
         begin = time.monotonic()

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import pytest
 from hypothesis import settings
 
 from differential.comparison import Comparison, Tally
 from differential.laboratory import Laboratory
+from helpers import figures
 from helpers.support import fs_sysctls
 from procpath.testing.model import Rules
 
-_TALLIES = pytest.StashKey[dict[str, Tally]]()
 _TIMEOUT_SECONDS = 600
 _SYSCTLS = ("protected_symlinks", "protected_regular", "protected_fifos")
 
@@ -40,11 +41,12 @@ def comparison(
     request: pytest.FixtureRequest, laboratory: Laboratory, rules: Rules
 ) -> Iterator[Comparison]:
     """Compares and counts, for one test."""
-    tally = request.config.stash.setdefault(_TALLIES, {}).setdefault(
-        request.node.originalname, Tally()
-    )
+    tally = Tally()
     with tally.timed():
         yield Comparison(laboratory, tally, rules)
+    for row in (request.node.originalname, "together"):
+        section = "answers compared with a chrooted process or the model"
+        figures.give(request.node, section, row, asdict(tally))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,20 +55,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and "rules" in item.fixturenames:
             item.add_marker(pytest.mark.timeout(0 if is_long else _TIMEOUT_SECONDS))
-            # Tests that set a sysctl take turns. In one worker they wait for nobody.
-            item.add_marker(pytest.mark.xdist_group("sysctls"))
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    tallies = config.stash.get(_TALLIES, {})
-    if not tallies:
-        return
-    terminalreporter.section("answers compared with a chrooted process or the model")
-    width = max(map(len, tallies))
-    for name, tally in {**tallies, "together": sum(tallies.values(), Tally())}.items():
-        terminalreporter.line(
-            f"{name:{width}}  {tally.trees:9,} trees {tally.questions:11,} questions "
-            f"{tally.answers:11,} answers {tally.seconds:8,.1f} s"
-        )

@@ -8,10 +8,12 @@ abstract paths, which needs no ``os.PathLike``, and the concrete one.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from helpers import figures
 from parity.exclusions import EXCLUDED, reason_against
 from parity.suites import SUITES, Resolver, Suite
 
@@ -52,9 +54,12 @@ def test_every_exclusion_names_tests_that_this_interpreter_has() -> None:
     assert set(EXCLUDED) <= names
 
 
-def test_every_test_is_either_run_or_excluded() -> None:
+def test_every_test_is_either_run_or_excluded(request: pytest.FixtureRequest) -> None:
     """Most of each suite is run: a suite that CPython renames does not silently shrink."""
     assert len(APPLICABLE) + len(INAPPLICABLE) == len(ALL)
     for suite in SUITES:
         run = [test for owner, test in APPLICABLE if owner == suite]
         assert len(run) >= len(suite.tests()) / 2, f"{suite.name}: {len(run)} are run"
+        reasons = Counter(reason_against(suite.name, test) or "are run" for test in suite.tests())
+        section = "CPython's own tests of pathlib"
+        figures.give(request.node, section, suite.name, dict(reasons.most_common()))
