@@ -783,7 +783,13 @@ class RootedPath(LexicalPath, from_segments=True):
         resolver = self._root.resolver
         try:
             one = resolver.open_parent(self._raw)
-            two = resolver.open_parent(raw)
+            try:
+                two = resolver.open_parent(raw)
+            except OSError:
+                # The kernel asks for the right to search the one before it walks to the other.
+                if one.name != b".":
+                    require_search(one.dirfd.value)
+                raise
             act(one.dirfd.value, one.name, two.dirfd.value, two.name)
         except UnverifiedProcError:
             raise
