@@ -1,8 +1,34 @@
-"""Descriptors that several users share."""
+"""Descriptors that several users share, and descriptors that a function has just opened."""
 
 from __future__ import annotations
 
+from types import TracebackType
+
 from procpath.linux import Descriptor
+
+
+class closed_on_error:
+    """A context manager that closes a descriptor if its block fails.
+
+    Otherwise the traceback would keep it open, for as long as somebody keeps the error.
+    """
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        self._descriptor = descriptor
+
+    def __enter__(self) -> int:
+        return self._descriptor.value
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self._descriptor.close()
 
 
 class Held:

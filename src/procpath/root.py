@@ -326,12 +326,12 @@ class Root:
 
     @classmethod
     def _of_process(cls, process: ProcessDir, options: OptionArguments) -> Self:
-        directory = Descriptor(process.open_link("root", FIND_DIRECTORY))
+        directory = process.opened_link("root", FIND_DIRECTORY)
         namespace = UserNamespace.of(process)
         origin = _OfProcess(process.path, process.pid, process.start_time)
         # A mount namespace comes apart with its last process: what was mounted in it
         # would be gone from a root that is still held (mount_namespaces(7)).
-        mounts = Descriptor(process.open_link("ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
+        mounts = process.opened_link("ns/mnt", os.O_RDONLY)
         return cls(directory, origin, options, process, namespace, mounts)
 
     @classmethod

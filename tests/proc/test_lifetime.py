@@ -334,8 +334,8 @@ def test_threads_get_one_default_and_right_answers() -> None:
     one, errors, held = run_in_child(inside)
     assert errors == []
     assert one == 1
-    assert held[1:] == ["fd", "fdinfo"]
-    assert held[0].isdecimal()
+    # A thread's directories are closed with it.
+    assert held == []
 
 
 def read_descriptor(number: str) -> str:
@@ -354,6 +354,7 @@ def test_ten_thousand_calls_leave_nothing_open(source: Any, lookup: str) -> None
         with VerifiedProc(source=source) as proc, proc.process() as process:
             own = proc.self_fd()
             self_answers(proc)
+            gc.collect()  # what the parent has forgotten
             before = sorted(os.listdir("/proc/self/fd"))
             for _ in range(1000):
                 proc.self_status().close()

@@ -23,8 +23,9 @@ from helpers.seccomp import NO_MOUNT_IDS, NO_OPENAT2, forbid
 from helpers.support import private_mounts, run_in_child
 from procpath import linux
 from procpath.errors import MagicLinkError, UnverifiedProcError
+from procpath.linux import FIND_DIRECTORY_NOFOLLOW, FIND_NOFOLLOW
 from procpath.proc import VerifiedProc, checks
-from procpath.proc.lookup import DIRECTORY_FLAGS, LINK_FLAGS, Held, Lookup
+from procpath.proc.lookup import Lookup
 
 LOOK = os.O_PATH | os.O_NOFOLLOW
 UMOUNT_NOFOLLOW = 8  # umount2(2)
@@ -32,7 +33,7 @@ LOOKUPS = {"openat2": {}, "mount numbers": NO_OPENAT2, "listings": NO_MOUNT_IDS}
 
 
 def lookup_in_proc() -> Lookup:
-    root = Held(os.open("/proc", DIRECTORY_FLAGS), "the procfs /proc")
+    root = linux.openat(linux.AT_FDCWD, "/proc", FIND_DIRECTORY_NOFOLLOW)
     return Lookup(root, "/proc", detached=False)
 
 
@@ -40,11 +41,11 @@ def lookup_in_proc() -> Lookup:
 @pytest.mark.parametrize(
     ("name", "flags", "kind", "finding"),
     [
-        (".", DIRECTORY_FLAGS, checks.DIRECTORY, "inode number is 1|a mount point"),
-        ("self", LINK_FLAGS, checks.PROCESS, "type is"),
-        ("{pid}/ns", DIRECTORY_FLAGS, checks.FD, "mode is"),
-        ("{pid}/task", DIRECTORY_FLAGS, checks.FDINFO, "number of links is"),
-        ("{pid}/fd", DIRECTORY_FLAGS, checks.PROCESS, "number of links is"),
+        (".", FIND_DIRECTORY_NOFOLLOW, checks.DIRECTORY, "inode number is 1|a mount point"),
+        ("self", FIND_NOFOLLOW, checks.PROCESS, "type is"),
+        ("{pid}/ns", FIND_DIRECTORY_NOFOLLOW, checks.FD, "mode is"),
+        ("{pid}/task", FIND_DIRECTORY_NOFOLLOW, checks.FDINFO, "number of links is"),
+        ("{pid}/fd", FIND_DIRECTORY_NOFOLLOW, checks.PROCESS, "number of links is"),
     ],
 )
 def test_entry_of_another_kind_is_refused(
@@ -53,9 +54,7 @@ def test_entry_of_another_kind_is_refused(
     def inside() -> None:
         forbid(LOOKUPS[way])
         lookup = lookup_in_proc()
-        lookup.open(
-            lookup.root.fileno(), name.format(pid=os.getpid()), flags, kind, "/proc/somewhere"
-        )
+        lookup.open(lookup.root.value, name.format(pid=os.getpid()), flags, kind, "/proc/somewhere")
 
     with pytest.raises(UnverifiedProcError, match=finding) as raised:
         run_in_child(inside)
@@ -122,14 +121,14 @@ def act_before_opening(monkeypatch: pytest.MonkeyPatch, name: str, act: Callable
     """A race that the attacker wins every time: ``act`` comes right before ``name`` is opened
     for more than to be looked at.
     """
-    real_open = os.open
+    real_openat = linux.openat
 
-    def late_open(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+    def late_openat(dirfd: int, path: Any, flags: int, *args: Any) -> linux.Descriptor:
         if path == name and flags & LOOK != LOOK:
             act()
-        return real_open(path, flags, *args, **kwargs)
+        return real_openat(dirfd, path, flags, *args)
 
-    monkeypatch.setattr(os, "open", late_open)
+    monkeypatch.setattr(linux, "openat", late_openat)
 
 
 @pytest.mark.parametrize("way", LOOKUPS)
@@ -163,22 +162,22 @@ def test_link_that_was_covered_only_while_it_was_followed_is_followed_again(
         process = VerifiedProc(source="mounted").process()
         truth = os.stat("/proc/self/exe")
         link, followed = lying_link(), 0
-        real_open = os.open
+        real_openat = linux.openat
 
-        def attacked_open(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+        def attacked_openat(dirfd: int, path: Any, flags: int, *args: Any) -> linux.Descriptor:
             nonlocal followed
             if path != "exe" or flags & LOOK == LOOK:
-                return real_open(path, flags, *args, **kwargs)
+                return real_openat(dirfd, path, flags, *args)
             followed += 1
             if followed > 3:
-                return real_open(path, flags, *args, **kwargs)
+                return real_openat(dirfd, path, flags, *args)
             mount_over_link(link, own("exe"))
             try:
-                return real_open(path, flags, *args, **kwargs)
+                return real_openat(dirfd, path, flags, *args)
             finally:
                 linux.umount2(own("exe").encode(), linux.MNT_DETACH | UMOUNT_NOFOLLOW)
 
-        monkeypatch.setattr(os, "open", attacked_open)
+        monkeypatch.setattr(linux, "openat", attacked_openat)
         fd = process.open_link("exe", os.O_PATH)
         return os.path.samestat(os.fstat(fd), truth), followed
 
@@ -305,6 +304,6 @@ def test_link_in_the_middle_is_never_followed(way: str) -> None:
         lookup = lookup_in_proc()
         for name in ("self/status", f"{os.getpid()}/root/etc/passwd", f"{os.getpid()}/cwd/x"):
             with pytest.raises(MagicLinkError):
-                lookup.open(lookup.root.fileno(), name, os.O_RDONLY, checks.FILE, "/proc/somewhere")
+                lookup.open(lookup.root.value, name, os.O_RDONLY, checks.FILE, "/proc/somewhere")
 
     run_in_child(inside)

@@ -281,7 +281,7 @@ def test_process_outside_of_our_user_namespace_says_where_the_capability_is_need
     with living() as pid:
         told = run_in_child(inside, pid)
     assert (
-        f"although it has CAP_SYS_PTRACE in its own user namespace: that of process {pid}" in told
+        f"although this one has CAP_SYS_PTRACE in its user namespace: that of process {pid}" in told
     )
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple, get_args
 from procpath import Root, VerifiedProc, linux
 from procpath.commands.output import Cell, printable
 from procpath.commands.session import Session, add_json
-from procpath.proc.handle import Source
+from procpath.proc.source import Source
 from procpath.resolve.kernel import openat2_refusal
 
 _CAPABILITIES = {

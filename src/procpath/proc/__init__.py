@@ -1,14 +1,16 @@
 """A procfs handle whose answers can be trusted, and the processes that it shows.
 
-:class:`VerifiedProc` opens and checks a procfs, :class:`ProcessDir` is one process in it. The
-rooms within: ``checks`` (one function a check), ``lookup`` (a name -> a verified descriptor),
-``process``, ``handle``; each imports only from those before it.
+:class:`VerifiedProc` opens and checks a procfs, :class:`ProcessDir` is one process in it.
+The modules, each of which imports only those before it: ``checks`` (one function a check),
+``lookup`` (open a name beneath a held directory), ``process``, ``own`` (this process and thread),
+``source`` (where a procfs comes from), ``handle``.
 """
 
 from __future__ import annotations
 
 from procpath.proc.checks import Check
-from procpath.proc.handle import SelfFd, VerifiedProc
+from procpath.proc.handle import VerifiedProc
+from procpath.proc.own import SelfFd
 from procpath.proc.process import IdMapping, ProcessDir
 
 __all__ = ["Check", "IdMapping", "ProcessDir", "SelfFd", "VerifiedProc"]

@@ -1,76 +1,36 @@
-"""A name beneath a held procfs directory -> a descriptor that is truly procfs's.
+"""Look names up beneath a held procfs directory, so that only entries of that procfs are found.
 
-It promises that no mount, no link and no ``..`` takes part in a lookup: with openat2(2) the
-kernel refuses them (``RESOLVE_NO_XDEV``, ``RESOLVE_NO_SYMLINKS``, ``RESOLVE_BENEATH``);
-without it every component is opened by itself and checked. What was opened is checked once
-more by what fstat(2) says of it. Rests on :mod:`procpath.proc.checks`.
+No mount, no link and no ``..`` takes part in a lookup: with openat2(2) the kernel refuses them
+(``RESOLVE_NO_XDEV``, ``RESOLVE_NO_SYMLINKS``, ``RESOLVE_BENEATH``); without it each component is
+opened by itself and checked. What was opened is checked once more by what fstat(2) says.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import stat
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, NoReturn
+from errno import EINVAL, EISDIR, ELOOP, ENOTDIR, EXDEV
 
 from procpath import linux
-from procpath.errors import MagicLinkError, UnverifiedProcError, os_error
+from procpath.descriptors import closed_on_error
+from procpath.errors import MagicLinkError, UnverifiedProcError, about, os_error
+from procpath.linux import DENIED, FIND_DIRECTORY_NOFOLLOW, FIND_NOFOLLOW, LISTING, Descriptor
 from procpath.proc import checks
 from procpath.proc.checks import Check, Kind
 
-__all__ = ["DIRECTORY_FLAGS", "LINK_FLAGS", "Held", "Lookup", "components"]
-
-DIRECTORY_FLAGS: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
-"""``O_PATH``: a descriptor that cannot be read has no read position that threads would share."""
-LINK_FLAGS: Final = os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW
-
-_FOLLOW_ATTEMPTS: Final = 100
-_LINK_ON_THE_WAY: Final = "a link of procfs stands on the way, and is not followed"
-_ALWAYS: Final = os.O_CLOEXEC | os.O_NOFOLLOW
-_RESOLVE: Final = linux.RESOLVE_NO_XDEV | linux.RESOLVE_NO_SYMLINKS | linux.RESOLVE_BENEATH
-
-
-class Held:
-    """A descriptor that is closed by its last user, or before by :meth:`close`."""
-
-    __slots__ = ("__weakref__", "_close", "_fd", "_what")
-
-    def __init__(self, fd: int, what: str) -> None:
-        self._fd = fd
-        self._what = what
-        self._close = weakref.finalize(self, os.close, fd)
-        # At exit the kernel closes descriptors faster than we could.
-        self._close.atexit = False
-
-    def fileno(self) -> int:
-        """The descriptor. Raises ``ValueError`` when it is closed, as a file does."""
-        if self._fd < 0:
-            raise ValueError(f"{self._what} is closed")
-        return self._fd
-
-    @property
-    def closed(self) -> bool:
-        return self._fd < 0
-
-    def close(self) -> None:
-        """Close the descriptor; a second time it does nothing."""
-        self._fd = -1
-        self._close()
-
-    def __reduce__(self) -> NoReturn:
-        # A copy would close the descriptor a second time, whoever had got its number by then.
-        raise TypeError(f"{self._what}: a held descriptor can be neither copied nor pickled")
+_FOLLOW_ATTEMPTS = 100
+_LINK_ON_THE_WAY = "a link of procfs is on the way, and is not followed"
+_RESOLVE = linux.RESOLVE_NO_XDEV | linux.RESOLVE_NO_SYMLINKS | linux.RESOLVE_BENEATH
 
 
 def components(name: str | os.PathLike[str]) -> list[str]:
-    """The components of a relative name such as ``ns/mnt``, none of which leads elsewhere.
+    """Return the components of a relative name such as ``ns/mnt``.
 
     Raises ``ValueError`` for an absolute or empty name, empty components, ``.``, ``..`` and
-    NUL; ``TypeError`` for what is no name.
+    NUL; ``TypeError`` for what is not text.
     """
     text = os.fspath(name)
     if not isinstance(text, str):
@@ -88,99 +48,81 @@ def components(name: str | os.PathLike[str]) -> list[str]:
 
 
 class Lookup:
-    """One verified procfs: the descriptor of its root, and how to open what is beneath it.
+    """The held root of one verified procfs, and how to open what is beneath it.
 
-    Serves many threads: after construction only ``_openat2`` ever changes, from true to false.
+    It lives as long as anybody uses it; only then the root is closed. Many threads may use it:
+    after construction only ``_openat2`` changes, once, from true to false.
     """
 
     __slots__ = ("_mount", "_openat2", "detached", "device", "root", "where")
 
-    def __init__(self, root: Held, where: str, *, detached: bool) -> None:
+    def __init__(self, root: Descriptor, where: str, *, detached: bool) -> None:
         """Look beneath ``root``, which passed the checks of a root.
 
-        ``where`` is its host path for messages. ``detached`` says that it is a mount of our
-        own that no mount namespace contains, so that nobody else can mount anything in it.
+        ``where`` is its host path for messages. A ``detached`` mount is in no mount namespace,
+        so that nobody can mount anything in it.
         """
         self.root = root
         self.where = where
         self.detached = detached
-        self.device = os.fstat(root.fileno()).st_dev
-        self._mount = checks.mount_id(root.fileno())
+        self.device = os.fstat(root.value).st_dev
+        self._mount = checks.mount_id(root.value)
         self._openat2 = self._openat2_works()
 
     def _openat2_works(self) -> bool:
-        """Whether openat2(2) is there (Linux 5.6) and not forbidden by a seccomp filter.
+        """Return whether openat2(2) exists (Linux 5.6) and no seccomp filter forbids it.
 
-        Such filters answer ENOSYS or EPERM (systemd-nspawn, old Docker: cap-std #147). Opening
-        the root itself cannot be refused by rights, so a refusal here is a filter's.
+        Such filters answer ENOSYS or EPERM (systemd-nspawn, old Docker: cap-std #147). Missing
+        rights cannot refuse to open the root itself, so a refusal here is a filter's.
         """
-        how = linux.open_how(DIRECTORY_FLAGS, 0, _RESOLVE)
-        fd = linux.try_openat2(self.root.fileno(), b".", how).detach()
-        if fd >= 0:
-            os.close(fd)
-            return True
-        if -fd in checks.NOT_LET:
-            return False
-        raise os_error(-fd, self.where)
+        how = linux.open_how(FIND_DIRECTORY_NOFOLLOW, 0, _RESOLVE)
+        fd = linux.try_openat2(self.root.value, b".", how)
+        if fd.value < 0 and -fd.value not in DENIED:
+            raise os_error(-fd.value, self.where)
+        return fd.value >= 0
 
     def describe(self) -> Check:
-        """How overmounts beneath the root are found at each lookup."""
+        """Return how overmounts beneath the root are found at each lookup."""
         if self._openat2:
-            return Check(
-                self.where,
-                "nothing mounted over its entries",
-                "passed",
-                "the kernel refuses it at each lookup: openat2 RESOLVE_NO_XDEV",
-            )
-        if self._mount is not None:
-            how = "each component's mount number is compared"
+            outcome = "passed"
+            how = "the kernel refuses it at each lookup: openat2 RESOLVE_NO_XDEV"
         else:
-            how = "each file is compared with its directory's listing, each directory probed"
-        return Check(
-            self.where, "nothing mounted over its entries", "unavailable", f"no openat2 here: {how}"
-        )
+            outcome = "unavailable"
+            how = "no openat2 here: each component's mount number is compared"
+            if self._mount is None:
+                how = (
+                    "no openat2 here: each file is compared with its directory's listing, each "
+                    "directory probed"
+                )
+        return Check(self.where, "nothing mounted over its entries", outcome, how)
 
-    def open(self, dirfd: int, name: str, flags: int, kind: Kind, where: str) -> int:
+    def open(self, dirfd: int, name: str, flags: int, kind: Kind, where: str) -> Descriptor:
         """Open ``name``, one or more components as :func:`components` allows, beneath ``dirfd``.
 
         ``dirfd`` is a held directory of this procfs, ``kind`` what is expected there and
-        ``where`` its host path for messages. Returns a close-on-exec descriptor. Raises
-        ``UnverifiedProcError``, ``MagicLinkError`` when a link stands on the way, and the
-        operating system's own errors.
+        ``where`` its host path for messages. Raises ``UnverifiedProcError``, ``MagicLinkError``
+        when a link is on the way, and the operating system's own errors.
         """
-        flags |= _ALWAYS
-        if self._openat2:
-            how = linux.open_how(flags, 0, _RESOLVE)
-            fd = linux.try_openat2(dirfd, os.fsencode(name), how).detach()
-            # A seccomp filter may have come later than we did; or hidepid forbids it, or ptrace.
-            if -fd in checks.NOT_LET and not self._openat2_works():
-                self._openat2 = False
-                fd = self._walk(dirfd, name, flags, where)
-        else:
-            fd = self._walk(dirfd, name, flags, where)
-        if fd < 0:
-            raise self._refusal(-fd, dirfd, name, where)
+        flags |= os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            self._check(kind, os.fstat(fd), where)
-        except BaseException as error:
-            os.close(fd)
-            if isinstance(error, OSError) and error.filename is None:
-                error.filename = where
-            raise
-        return fd
+            found = self._look_up(dirfd, name, flags, where)
+            with closed_on_error(found) as fd:
+                self._require(kind, os.fstat(fd), where)
+        except OSError as error:
+            if error.errno == ELOOP:
+                raise MagicLinkError(where, _LINK_ON_THE_WAY) from None
+            raise about(error, where) from None
+        return found
 
     def readlink(self, dirfd: int, name: str, where: str) -> str:
-        """The text of the link ``name`` beneath ``dirfd``; the link itself is held meanwhile."""
-        fd = self.open(dirfd, name, LINK_FLAGS, checks.LINK, where)
-        try:
-            return os.readlink("", dir_fd=fd)
-        except OSError as error:
-            error.filename = where
-            raise
-        finally:
-            os.close(fd)
+        """Return the text of the link ``name`` beneath ``dirfd``."""
+        with self.open(dirfd, name, FIND_NOFOLLOW, checks.LINK, where) as link:
+            try:
+                return os.readlink("", dir_fd=link)
+            except OSError as error:
+                raise about(error, where) from None
 
-    def follow(self, dirfd: int, name: str, flags: int, where: str) -> int:
+    def follow(self, dirfd: int, name: str, flags: int, where: str) -> Descriptor:
         """Open what the magic link ``name``, one component in ``dirfd``, leads to.
 
         No system call follows a link that is held by descriptor, so the name is looked up
@@ -193,21 +135,17 @@ class Lookup:
         for _ in range(_FOLLOW_ATTEMPTS):
             with self._watch_mounts() as undisturbed:
                 self.require_link(dirfd, name, where)
-                fd = _open_followed(dirfd, name, flags, where)
-                try:
+                opened = _open_followed(dirfd, name, flags, where)
+                with closed_on_error(opened):
                     # Without a watch this finds what was mounted since and is still there.
                     self.require_link(dirfd, name, where)
                     if undisturbed():
-                        kept, fd = fd, -1
-                        return kept
-                finally:
-                    if fd >= 0:
-                        os.close(fd)
+                        return opened
         raise UnverifiedProcError("mounts kept changing while the link was followed", where)
 
     @contextmanager
     def _watch_mounts(self) -> Iterator[Callable[[], bool]]:
-        """Gives a function that says whether no mount of our namespace has changed since.
+        """Give a function that returns whether no mount of our namespace has changed since.
 
         ``mountinfo`` polls as exceptional after any change (proc_pid_mounts(5)), once for each
         opening. The kernel counts the change under the lock by which it makes it visible
@@ -218,159 +156,118 @@ class Lookup:
         function always says yes.
         """
         try:
-            pid = self.readlink(self.root.fileno(), "self", f"{self.where}/self")
+            pid = self.readlink(self.root.value, "self", f"{self.where}/self")
         except FileNotFoundError:
             yield lambda: True
             return
         name = f"{pid}/mountinfo"
-        mountinfo = self.open(
-            self.root.fileno(), name, os.O_RDONLY, checks.FILE, f"{self.where}/{name}"
-        )
-        try:
+        where = f"{self.where}/{name}"
+        with self.open(self.root.value, name, os.O_RDONLY, checks.FILE, where) as mountinfo:
             poll = select.poll()
             poll.register(mountinfo, select.POLLPRI)
             yield lambda: not poll.poll(0)
-        finally:
-            os.close(mountinfo)
 
     def require_link(self, dirfd: int, name: str, where: str) -> None:
         """Raise unless ``name`` in ``dirfd`` is a link of procfs with nothing mounted over it."""
-        os.close(self.open(dirfd, name, LINK_FLAGS, checks.LINK, where))
+        self.open(dirfd, name, FIND_NOFOLLOW, checks.LINK, where).close()
 
     def list(self, dirfd: int, where: str) -> list[str]:
-        """The names in the held directory ``dirfd``, read through a descriptor of its own.
+        """Return the names in the held directory ``dirfd``.
 
-        A shared one would keep its read position (rustix #994). ``.`` cannot cross a mount.
+        They are read through a descriptor of its own: a shared one would keep its read position
+        (rustix #994). ``.`` cannot cross a mount.
         """
         try:
-            scan = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dirfd)
-            try:
+            with linux.openat(dirfd, ".", LISTING) as scan:
                 return os.listdir(scan)
-            finally:
-                os.close(scan)
         except OSError as error:
-            error.filename = where
-            raise
+            raise about(error, where) from None
 
-    def _check(self, kind: Kind, st: os.stat_result, where: str) -> None:
-        checks.is_on_device(st, self.device, where)
-        checks.is_not_inode_one(st, where)
+    def _require(self, kind: Kind, st: os.stat_result, where: str) -> None:
+        checks.require_device(st, self.device, where)
         # Entries of procfs that the caller took for something else are no attack.
         if kind is checks.LINK and not stat.S_ISLNK(st.st_mode):
-            raise OSError(errno.EINVAL, "is not a link", where)
+            raise OSError(EINVAL, "is not a link", where)
         if kind is checks.FILE and stat.S_ISDIR(st.st_mode):
-            raise os_error(errno.EISDIR, where)
+            raise os_error(EISDIR)
         if kind is checks.DIRECTORY and stat.S_ISLNK(st.st_mode):
-            raise MagicLinkError(where, _LINK_ON_THE_WAY)
+            raise os_error(ELOOP)
         if kind is checks.DIRECTORY and stat.S_ISREG(st.st_mode):
-            raise os_error(errno.ENOTDIR, where)
-        checks.is_of_kind(kind, st, where)
-        checks.has_usual_mode(kind, st, where)
-        checks.has_usual_link_count(kind, st, where)
+            raise os_error(ENOTDIR)
+        checks.require_usual(kind, st, where)
 
-    def _walk(self, dirfd: int, name: str, flags: int, where: str) -> int:
-        """What openat2 does in one call, component by component; in its own convention."""
-        *directories, last = name.split("/")
-        held: int | None = None
-        try:
-            for component in directories:
-                below = self._enter(dirfd if held is None else held, component, where)
-                if held is not None:
-                    os.close(held)
-                held = below
-            return self._open_last(dirfd if held is None else held, last, flags, where)
-        except UnverifiedProcError:
-            raise
-        except OSError as error:
-            if error.errno is None:
-                raise
-            return -error.errno
-        finally:
-            if held is not None:
-                os.close(held)
-
-    def _enter(self, dirfd: int, name: str, where: str) -> int:
-        fd = os.open(name, LINK_FLAGS, dir_fd=dirfd)
-        try:
-            self._check_overmount(fd, dirfd, name, where)
-            mode = os.fstat(fd).st_mode
-            if stat.S_ISLNK(mode):
-                raise os_error(errno.ELOOP, where)
-            if not stat.S_ISDIR(mode):
-                raise os_error(errno.ENOTDIR, where)
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
-
-    def _open_last(self, dirfd: int, name: str, flags: int, where: str) -> int:
-        held = os.open(name, LINK_FLAGS | (flags & os.O_DIRECTORY), dir_fd=dirfd)
-        try:
-            # Looked at before it is opened for reading: opening a FIFO or a device that is
-            # mounted there could hang or do something.
-            self._check_overmount(held, dirfd, name, where)
-            if flags & os.O_PATH:
-                fd, held = held, -1
+    def _look_up(self, dirfd: int, name: str, flags: int, where: str) -> Descriptor:
+        if self._openat2:
+            fd = linux.try_openat2(dirfd, os.fsencode(name), linux.open_how(flags, 0, _RESOLVE))
+            number = -fd.value
+            if fd.value >= 0:
                 return fd
-        finally:
-            if held >= 0:
-                os.close(held)
-        # Looked at again afterwards, for it is this descriptor that is handed out.
-        fd = os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY, dir_fd=dirfd)
-        try:
-            self._check_overmount(fd, dirfd, name, where)
-            if not flags & os.O_NONBLOCK:
-                os.set_blocking(fd, True)
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
+            if number == EXDEV:
+                raise UnverifiedProcError(
+                    f"something is mounted over {self._overmounted(dirfd, name)!r}, so that this "
+                    f"is not procfs's own (openat2 RESOLVE_NO_XDEV: EXDEV)",
+                    where,
+                )
+            # hidepid or ptrace(2) forbids it; or a seccomp filter that came later than we did.
+            if number not in DENIED or self._openat2_works():
+                raise os_error(number)
+            self._openat2 = False
+        return self._walk(dirfd, name, flags, where)
 
-    def _check_overmount(self, fd: int, dirfd: int, name: str, where: str) -> None:
-        """``fd``, opened as ``name`` in ``dirfd``, is not something mounted over it."""
-        st = os.fstat(fd)
-        checks.is_on_device(st, self.device, where)
-        found = checks.mount_id(fd) if self._mount is not None else None
-        if found is not None and self._mount is not None:
-            checks.is_on_mount(found, self._mount, where)
-            return
-        if stat.S_ISDIR(st.st_mode):
-            checks.is_no_mount_point(fd, where)
-            if name.isdecimal():
-                # Of processes the list leaves out those that hidepid hides, and threads (proc(5)).
-                return
-        # Directories too: a mount that was detached meanwhile is a mount point no more.
-        checks.is_listed(dirfd, name, st, where)
+    def _walk(self, dirfd: int, name: str, flags: int, where: str) -> Descriptor:
+        """Do by steps what openat2 does in one call."""
+        first, _, rest = name.partition("/")
+        if not rest:
+            return self._open_last(dirfd, first, flags, where)
+        with self._open_uncovered(dirfd, first, FIND_NOFOLLOW, where) as below:
+            mode = os.fstat(below).st_mode
+            if not stat.S_ISDIR(mode):
+                raise os_error(ELOOP if stat.S_ISLNK(mode) else ENOTDIR)
+            return self._walk(below, rest, flags, where)
 
-    def _refusal(self, number: int, dirfd: int, name: str, where: str) -> OSError:
-        if number == errno.EXDEV:
-            at = self._overmounted(dirfd, name)
-            return UnverifiedProcError(
-                f"something is mounted over {at!r}, so that this is not procfs's own "
-                f"(openat2 RESOLVE_NO_XDEV: EXDEV)",
-                where,
-            )
-        if number == errno.ELOOP:
-            return MagicLinkError(where, _LINK_ON_THE_WAY)
-        return os_error(number, where)
+    def _open_last(self, dirfd: int, name: str, flags: int, where: str) -> Descriptor:
+        if flags & os.O_PATH:
+            return self._open_uncovered(dirfd, name, flags, where)
+        # Looked at before it is opened for reading: opening a FIFO or a device that is mounted
+        # there could hang or do something. And again, for that descriptor is handed out.
+        self._open_uncovered(dirfd, name, FIND_NOFOLLOW, where).close()
+        opened = self._open_uncovered(dirfd, name, flags | os.O_NONBLOCK, where)
+        if not flags & os.O_NONBLOCK:
+            os.set_blocking(opened.value, True)
+        return opened
+
+    def _open_uncovered(self, dirfd: int, name: str, flags: int, where: str) -> Descriptor:
+        """Open ``name`` in ``dirfd`` and require that it is not something mounted there."""
+        opened = linux.openat(dirfd, name, flags)
+        with closed_on_error(opened) as fd:
+            st = os.fstat(fd)
+            checks.require_device(st, self.device, where)
+            found = None if self._mount is None else checks.mount_id(fd)
+            if found is not None and self._mount is not None:
+                checks.require_mount(found, self._mount, where)
+                return opened
+            if stat.S_ISDIR(st.st_mode):
+                checks.require_no_mount_point(fd, where)
+                if name.isdecimal():
+                    # The list leaves out processes that hidepid hides, and threads (proc(5)).
+                    return opened
+            # Directories too: a mount that was detached meanwhile is a mount point no more.
+            checks.require_listed(dirfd, name, st, where)
+            return opened
 
     def _overmounted(self, dirfd: int, name: str) -> str:
-        """The first part of ``name`` that another mount covers, to tell people."""
-        how = linux.open_how(LINK_FLAGS, 0, _RESOLVE)
+        """Return the first part of ``name`` that another mount covers, for the message."""
+        how = linux.open_how(FIND_NOFOLLOW, 0, _RESOLVE)
         parts = name.split("/")
         for count in range(1, len(parts)):
             part = "/".join(parts[:count])
-            fd = linux.try_openat2(dirfd, os.fsencode(part), how).detach()
-            if fd == -errno.EXDEV:
+            if linux.try_openat2(dirfd, os.fsencode(part), how).value == -EXDEV:
                 return part
-            if fd >= 0:
-                os.close(fd)
         return name
 
 
-def _open_followed(dirfd: int, name: str, flags: int, where: str) -> int:
+def _open_followed(dirfd: int, name: str, flags: int, where: str) -> Descriptor:
     try:
-        return os.open(name, flags | os.O_CLOEXEC | os.O_NOCTTY, dir_fd=dirfd)
+        return linux.openat(dirfd, name, flags)
     except OSError as error:
-        error.filename = where
-        raise
+        raise about(error, where) from None

@@ -1,38 +1,37 @@
 """One process's directory of a verified procfs, held by descriptor.
 
-:class:`ProcessDir` promises that every answer is about the process that it was made for:
-the kernel ties the held directory to the process and not to its number, so once the process
-has ended every read raises :class:`procpath.ProcessGoneError`, even when the number was given
-to a new process. Rests on :mod:`procpath.proc.lookup`.
+The kernel ties the held directory to the process and not to its number, so each answer of
+:class:`ProcessDir` is about the process that it was made for: once that has ended every read
+raises :class:`procpath.ProcessGoneError`, even when the number was given to a new process.
 """
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import sys
 from collections.abc import Callable
+from errno import EACCES, ENOENT, EPERM, ESRCH
 from types import TracebackType
-from typing import IO, Any, BinaryIO, Final, Literal, NamedTuple, Self, TextIO, overload
+from typing import IO, Any, BinaryIO, Literal, NamedTuple, Self, TextIO, overload
 
+from procpath.descriptors import Held, closed_on_error
 from procpath.errors import MagicLinkError, ProcessGoneError, UnverifiedProcError
+from procpath.linux import FIND_NOFOLLOW, Descriptor
 from procpath.proc import checks
-from procpath.proc.lookup import LINK_FLAGS, Held, Lookup, components
+from procpath.proc.lookup import Lookup, components
 
 if sys.version_info >= (3, 12):
     from collections.abc import Buffer
 else:
     from typing_extensions import Buffer
 
-__all__ = ["IdMapping", "ProcessDir", "buffered_reader", "open_file", "raw_file", "read_all"]
-
-_CAP_SYS_PTRACE: Final = 1 << 19  # include/uapi/linux/capability.h
+_CAP_SYS_PTRACE = 1 << 19  # include/uapi/linux/capability.h
 
 # Fields of proc_pid_stat(5), counted from the third, where ProcessDir._stat() begins.
-_STATE: Final = 3 - 3
-_NUM_THREADS: Final = 20 - 3
-_START_TIME: Final = 22 - 3
+_STATE = 3 - 3
+_NUM_THREADS = 20 - 3
+_START_TIME = 22 - 3
 
 
 class IdMapping(NamedTuple):
@@ -67,11 +66,12 @@ class ProcessDir:
 
     __slots__ = ("__weakref__", "_held", "_lookup", "_pid", "_where")
 
-    def __init__(self, lookup: Lookup, fd: int, pid: int) -> None:
+    def __init__(self, lookup: Lookup, directory: Descriptor, pid: int) -> None:
+        """Take over ``directory``, that of ``pid`` in the procfs of ``lookup``."""
         self._lookup = lookup
         self._pid = pid
         self._where = f"{lookup.where}/{pid}"
-        self._held = Held(fd, self._where)
+        self._held = Held(directory, self._where)
 
     def __repr__(self) -> str:
         closed = " closed" if self.closed else ""
@@ -96,7 +96,7 @@ class ProcessDir:
 
     @property
     def path(self) -> str:
-        """Where it was found, for people: ``/proc/1``."""
+        """The host path where it was found: ``/proc/1``."""
         return self._where
 
     def fileno(self) -> int:
@@ -112,7 +112,7 @@ class ProcessDir:
         return self._held.closed
 
     def close(self) -> None:
-        """Let the directory go; a second time it does nothing."""
+        """Close the directory. What another thread is doing with it still completes."""
         self._held.close()
 
     @overload
@@ -134,31 +134,32 @@ class ProcessDir:
             mode,
             self._path(name),
             lambda flags: self._open(name, flags),
-            lambda fd, raw_mode: _ProcessFile(fd, raw_mode, self._pid),
+            self._pid,
         )
 
     def read_bytes(self, name: str) -> bytes:
-        """All of the file ``name``."""
+        """Return all of the file ``name``."""
         components(name)
         try:
             data = self._read(name)
         except OSError as error:
             raise self._explained(error, name) from None
-        # The memory of a process that ends between open() and read() is an empty file. That
-        # is an answer about nobody.
+        # The memory of a process that ends between open() and read() is an empty file: an answer
+        # about nobody.
         if not data and not self.is_alive():
             raise ProcessGoneError(self._pid, self._path(name))
         return data
 
     def read_text(self, name: str) -> str:
-        """All of the file ``name``, as UTF-8 with ``surrogateescape``."""
+        """Return all of the file ``name``, as UTF-8 with ``surrogateescape``."""
         return self.read_bytes(name).decode("utf-8", "surrogateescape")
 
     def readlink(self, name: str) -> str:
-        """The text of the link ``name``: where it leads, as far as a text can say that."""
+        """Return the text of the link ``name``: where it leads, as far as a text can say that."""
         components(name)
+        directory = self._held.descriptor()
         try:
-            return self._lookup.readlink(self._held.fileno(), name, self._path(name))
+            return self._lookup.readlink(directory.value, name, self._path(name))
         except OSError as error:
             raise self._explained(error, name) from None
 
@@ -170,31 +171,31 @@ class ProcessDir:
         is the caller's, of an object that need not be of procfs. An ``OSError`` with
         ``EINVAL`` says that ``name`` is no link.
         """
+        return self.opened_link(name, flags).detach()
+
+    def opened_link(self, name: str, flags: int) -> Descriptor:
+        """As :meth:`open_link`; the descriptor belongs to the object returned."""
         if flags & os.O_NOFOLLOW:
             raise ValueError("open_link() follows a link: O_NOFOLLOW contradicts that")
         *directories, last = components(name)
-        path = self._path(name)
+        directory = self._held.descriptor()
         try:
             if not directories:
-                return self._lookup.follow(self._held.fileno(), last, flags, path)
-            parent = self._open_directory(directories)
-            try:
-                return self._lookup.follow(parent, last, flags, path)
-            finally:
-                os.close(parent)
+                return self._lookup.follow(directory.value, last, flags, self._path(name))
+            with self._open_directory("/".join(directories)) as parent:
+                return self._lookup.follow(parent, last, flags, self._path(name))
         except OSError as error:
             raise self._explained(error, name) from None
 
     def listdir(self, name: str | None = None) -> list[str]:
-        """The names in the directory ``name`` (``task``, ``fd``), or without one in this."""
+        """Return the names in the directory ``name`` (``task``, ``fd``), or in this one."""
+        directory = self._held.descriptor()
         try:
             if name is None:
-                return self._lookup.list(self._held.fileno(), self._where)
-            directory = self._open_directory(components(name))
-            try:
-                return self._lookup.list(directory, self._path(name))
-            finally:
-                os.close(directory)
+                return self._lookup.list(directory.value, self._where)
+            components(name)
+            with self._open_directory(name) as below:
+                return self._lookup.list(below, self._path(name))
         except OSError as error:
             raise self._explained(error, name or "") from None
 
@@ -228,36 +229,35 @@ class ProcessDir:
     @property
     def uid_map(self) -> tuple[IdMapping, ...]:
         """What the user ids of the process's user namespace stand for in ours."""
-        return _parse_id_map(self.read_text("uid_map"))
+        return _parse_id_map(self.read_bytes("uid_map"))
 
     @property
     def gid_map(self) -> tuple[IdMapping, ...]:
         """What the group ids of the process's user namespace stand for in ours."""
-        return _parse_id_map(self.read_text("gid_map"))
+        return _parse_id_map(self.read_bytes("gid_map"))
 
     def _path(self, name: str) -> str:
         return f"{self._where}/{name}"
 
-    def _open(self, name: str, flags: int) -> int:
+    def _open(self, name: str, flags: int) -> Descriptor:
         components(name)
+        directory = self._held.descriptor()
         try:
-            return self._lookup.open(
-                self._held.fileno(), name, flags, checks.FILE, self._path(name)
-            )
+            return self._lookup.open(directory.value, name, flags, checks.FILE, self._path(name))
         except OSError as error:
             raise self._explained(error, name, writing=flags & os.O_ACCMODE != 0) from None
 
-    def _open_directory(self, parts: list[str]) -> int:
-        name = "/".join(parts)
+    def _open_directory(self, name: str) -> Descriptor:
+        directory = self._held.descriptor()
         return self._lookup.open(
-            self._held.fileno(), name, LINK_FLAGS, checks.DIRECTORY, self._path(name)
+            directory.value, name, FIND_NOFOLLOW, checks.DIRECTORY, self._path(name)
         )
 
     def _read(self, name: str) -> bytes:
-        """All of a file, with errors as the operating system words them."""
-        return read_all(
-            self._lookup.open(self._held.fileno(), name, os.O_RDONLY, checks.FILE, self._path(name))
-        )
+        """Return all of a file, with errors as the operating system words them."""
+        directory = self._held.descriptor()
+        path = self._path(name)
+        return read_all(self._lookup.open(directory.value, name, os.O_RDONLY, checks.FILE, path))
 
     def _stat(self) -> list[bytes]:
         """The fields of ``stat`` from the third on.
@@ -279,7 +279,8 @@ class ProcessDir:
         of ``fs/proc/base.c``), and they do so for good.
         """
         try:
-            os.stat("stat", dir_fd=self._held.fileno(), follow_symlinks=False)
+            directory = self._held.descriptor()
+            os.stat("stat", dir_fd=directory.value, follow_symlinks=False)
         except (ProcessLookupError, FileNotFoundError):
             return True
         except OSError:
@@ -293,11 +294,11 @@ class ProcessDir:
         if self._is_reaped():
             return ProcessGoneError(self._pid, self._where)
         path = self._path(name)
-        if error.errno in (errno.ENOENT, errno.ESRCH) and name != "stat":
+        if error.errno in (ENOENT, ESRCH) and name != "stat":
             if not self.is_alive():
                 return ProcessGoneError(self._pid, path)
             return type(error)(error.errno, self._missing(error, name), path)
-        if error.errno in (errno.EACCES, errno.EPERM) and not writing:
+        if error.errno in (EACCES, EPERM) and not writing:
             return PermissionError(error.errno, self._refusal(), path)
         return error
 
@@ -315,8 +316,8 @@ class ProcessDir:
         return str(error.strerror)
 
     def _refusal(self) -> str:
-        """Which right is missing to look into this process (ptrace(2), "access mode checking")."""
-        who = f"process {self._pid} may not be looked into by this one"
+        """Return which right is missing (ptrace(2), "access mode checking")."""
+        who = f"no permission to inspect process {self._pid}"
         needs = f"needs CAP_SYS_PTRACE in the user namespace of process {self._pid}"
         try:
             theirs = _status_fields(self._read("status"))
@@ -325,17 +326,17 @@ class ProcessDir:
             return f"{who}: the procfs is mounted with hidepid; {needs}"
         try:
             ours = _status_fields(self._own_status())
-        except (OSError, ValueError):
-            # Our own status is overmounted, or the VerifiedProc was closed meanwhile.
+        except OSError:
+            # Our own status is overmounted.
             return f"{who}: {needs}"
-        if int(ours["CapEff"], 16) & _CAP_SYS_PTRACE:
+        if int(ours[b"CapEff"], 16) & _CAP_SYS_PTRACE:
             return (
-                f"{who}, although it has CAP_SYS_PTRACE in its own user namespace: that of process "
-                f"{self._pid} must be the same or below it, and no security module (Yama's "
+                f"{who}, although this one has CAP_SYS_PTRACE in its user namespace: that of "
+                f"process {self._pid} must be the same or below it, and no security module (Yama's "
                 f"kernel.yama.ptrace_scope, SELinux, AppArmor, Landlock) may forbid it"
             )
-        their_uid, our_uid = theirs["Uid"].split()[0], os.geteuid()
-        if int(their_uid) != our_uid:
+        their_uid, our_uid = int(theirs[b"Uid"].split()[0]), os.geteuid()
+        if their_uid != our_uid:
             return f"{who}: it runs as uid {their_uid}, this one as uid {our_uid}; {needs}"
         return (
             f"{who}, though both run as uid {our_uid}: it has capabilities that this one lacks, is "
@@ -343,18 +344,36 @@ class ProcessDir:
         )
 
     def _own_status(self) -> bytes:
-        root = self._lookup.root.fileno()
-        pid = self._lookup.readlink(root, "self", f"{self._lookup.where}/self")
+        lookup = self._lookup
+        pid = lookup.readlink(lookup.root.value, "self", f"{lookup.where}/self")
         name = f"{pid}/status"
-        fd = self._lookup.open(root, name, os.O_RDONLY, checks.FILE, f"{self._lookup.where}/{name}")
-        return read_all(fd)
+        where = f"{lookup.where}/{name}"
+        return read_all(lookup.open(lookup.root.value, name, os.O_RDONLY, checks.FILE, where))
 
 
-class _ProcessFile(io.FileIO):
-    """A file of a process, which says by its name that the process has ended meanwhile."""
+class ProcFile(io.FileIO):
+    """An unbuffered file of procfs.
 
-    def __init__(self, fd: int, mode: str, pid: int) -> None:
-        super().__init__(fd, mode)
+    The descriptor keeps its one owner, so that no interrupt comes between two.
+    """
+
+    def __init__(self, descriptor: Descriptor, mode: str, where: str) -> None:
+        self._descriptor = descriptor
+        with closed_on_error(descriptor) as fd:
+            super().__init__(fd, mode, closefd=False)
+        self.name = where
+
+    def close(self) -> None:
+        """Close the file and its descriptor."""
+        super().close()
+        self._descriptor.close()
+
+
+class _ProcessFile(ProcFile):
+    """A file of a process, which raises ProcessGoneError when that has ended meanwhile."""
+
+    def __init__(self, descriptor: Descriptor, mode: str, where: str, pid: int) -> None:
+        super().__init__(descriptor, mode, where)
         self._pid = pid
 
     def _gone(self) -> ProcessGoneError:
@@ -385,38 +404,21 @@ class _ProcessFile(io.FileIO):
             raise self._gone() from None
 
 
-def raw_file(
-    fd: int, mode: str, where: str, make: Callable[[int, str], io.FileIO] = io.FileIO
-) -> io.FileIO:
-    """An unbuffered file that owns ``fd`` and is named ``where``."""
-    try:
-        raw = make(fd, mode)
-    except BaseException:
-        os.close(fd)
-        raise
-    raw.name = where
-    return raw
-
-
-def buffered_reader(fd: int, where: str) -> BinaryIO:
-    """A buffered binary file that owns ``fd`` and is named ``where``."""
-    return io.BufferedReader(raw_file(fd, "r", where))
-
-
 def open_file(
-    mode: str,
-    where: str,
-    open_fd: Callable[[int], int],
-    make_raw: Callable[[int, str], io.FileIO] = io.FileIO,
+    mode: str, where: str, open_descriptor: Callable[[int], Descriptor], pid: int | None = None
 ) -> IO[Any]:
-    """A file object of one of the modes of :meth:`ProcessDir.open`, named ``where``.
+    """Open a file object in one of the modes of :meth:`ProcessDir.open`, named ``where``.
 
-    ``open_fd`` opens the descriptor by the flags that it gets, ``make_raw`` wraps it.
+    ``open_descriptor`` takes the flags of open(2); ``pid`` is the process that it is a file of.
     """
     if mode not in ("r", "rt", "rb", "w", "wt", "wb"):
         raise ValueError(f"the mode of a procfs file is r, rb, w or wb, not {mode!r}")
     writing = mode[0] == "w"
-    raw = raw_file(open_fd(os.O_WRONLY if writing else os.O_RDONLY), mode[0], where, make_raw)
+    descriptor = open_descriptor(os.O_WRONLY if writing else os.O_RDONLY)
+    if pid is None:
+        raw = ProcFile(descriptor, mode[0], where)
+    else:
+        raw = _ProcessFile(descriptor, mode[0], where, pid)
     if mode == "wb":
         return raw
     buffered = io.BufferedWriter(raw) if writing else io.BufferedReader(raw)
@@ -425,25 +427,26 @@ def open_file(
     return io.TextIOWrapper(buffered, encoding="utf-8", errors="surrogateescape", newline="\n")
 
 
-def read_all(fd: int) -> bytes:
-    """Everything that can be read from ``fd``, which is closed then.
+def read_all(descriptor: Descriptor) -> bytes:
+    """Return everything that can be read, and close the descriptor.
 
-    procfs tells no sizes, and hands out a page at a time, so one read is not enough.
+    procfs gives no sizes, and hands out a page at a time, so one read is not enough.
     """
-    try:
+    with descriptor as fd:
         chunks = []
         while chunk := os.read(fd, 65536):
             chunks.append(chunk)
         return b"".join(chunks)
-    finally:
-        os.close(fd)
 
 
-def _parse_id_map(text: str) -> tuple[IdMapping, ...]:
-    return tuple(IdMapping(*map(int, line.split())) for line in text.splitlines())
+def _parse_id_map(data: bytes) -> tuple[IdMapping, ...]:
+    return tuple(IdMapping(*map(int, line.split())) for line in data.split(b"\n") if line)
 
 
-def _status_fields(status: bytes) -> dict[str, str]:
-    """The lines of a ``status`` file (proc_pid_status(5)) by their names."""
-    lines = status.decode("utf-8", "surrogateescape").splitlines()
-    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+def _status_fields(status: bytes) -> dict[bytes, bytes]:
+    """Return the lines of a ``status`` file (proc_pid_status(5)) by their names.
+
+    Split at newlines alone, which the kernel escapes in ``Name``: a process names itself as it
+    likes (PR_SET_NAME), and nothing else in a name begins a line.
+    """
+    return dict(line.split(b":\t", 1) for line in status.split(b"\n") if b":\t" in line)

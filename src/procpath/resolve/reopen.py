@@ -59,7 +59,7 @@ def reopen(fd: int, flags: int, mode: int = 0) -> Descriptor:
     """Open what the ``O_PATH`` descriptor ``fd`` holds with ``flags``."""
     if is_tmpfile(flags):
         return openat(fd, b".", flags, mode)
-    return Descriptor(VerifiedProc.default().self_fd().reopen(fd, flags & ~_ONLY_FOR_THE_LOOKUP))
+    return VerifiedProc.default().self_fd().reopened(fd, flags & ~_ONLY_FOR_THE_LOOKUP)
 
 
 def open_checked_first(

@@ -405,7 +405,7 @@ def _open_here(walk: Walk, name: bytes | None, flags: int, mode: int) -> Descrip
             raise
     if flags & os.O_PATH:
         return dup(walk.dirfd)
-    return Descriptor(VerifiedProc.default().self_fd().reopen(walk.dirfd, flags & ~os.O_NOFOLLOW))
+    return VerifiedProc.default().self_fd().reopened(walk.dirfd, flags)
 
 
 def _open_unless_link(walk: Walk, name: bytes, flags: int, mode: int) -> Descriptor | None:

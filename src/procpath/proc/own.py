@@ -1,0 +1,258 @@
+"""The entries of this very process and thread in a verified procfs.
+
+What is held is found once by each thread, and again after ``fork``: ``/proc/self`` as the parent
+saw it stays the parent's.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+import threading
+from errno import EBADF, ENOENT
+from stat import filemode
+
+from procpath import linux
+from procpath.descriptors import closed_on_error
+from procpath.errors import UnverifiedProcError, about, os_error
+from procpath.linux import FIND_DIRECTORY_NOFOLLOW, Descriptor
+from procpath.proc import checks
+from procpath.proc.checks import Check, Kind
+from procpath.proc.lookup import Lookup
+from procpath.proc.process import ProcessDir
+
+_forks = 0
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
+
+
+def this_process() -> tuple[int, int]:
+    """Return what changes when a fork makes another process of this one.
+
+    The PID alone does not: the first process of a PID namespace, 1, may be forked by another 1.
+    The count alone does not after a fork by C code.
+    """
+    return _forks, os.getpid()
+
+
+class _Found:
+    """What one thread has found about itself."""
+
+    __slots__ = ("checks", "directories", "process", "this")
+
+    def __init__(self, lookup: Lookup) -> None:
+        self.this = this_process()
+        where = f"{lookup.where}/self"
+        try:
+            text = lookup.readlink(lookup.root.value, "self", where)
+        except FileNotFoundError:
+            # proc_self_get_link() of fs/proc/self.c, for a reader whom the namespace lacks.
+            raise FileNotFoundError(
+                ENOENT, "this process is not in the PID namespace that this procfs shows", where
+            ) from None
+        if not (text.isascii() and text.isdecimal()):
+            raise UnverifiedProcError(f"leads to {text!r}, which is not a PID", where)
+        self.process = text
+        self.directories: dict[str, Descriptor] = {}
+        self.checks = {"": _describe_pid_namespace(int(text), where)}
+
+
+class Own:
+    """Finds and holds the entries of this process and thread, until it is closed."""
+
+    __slots__ = ("_lookup", "_threads", "_where")
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup: Lookup | None = lookup
+        self._where = lookup.where
+        self._threads = threading.local()
+
+    def lookup(self) -> Lookup:
+        """Return the lookup. Raises ``ValueError`` when this is closed."""
+        lookup = self._lookup
+        if lookup is None:
+            raise ValueError(f"the procfs {self._where} is closed")
+        return lookup
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._lookup is None
+
+    def close(self) -> None:
+        """Let everything go that is held; what acts on it keeps its own reference."""
+        self._lookup = None
+        self._threads = threading.local()
+
+    def directory(self, name: str, kind: Kind) -> Descriptor:
+        """Return this thread's directory ``name``, which is opened once."""
+        found = self._found()
+        held = found.directories.get(name)
+        if held is None:
+            lookup = self.lookup()
+            where = f"{self._where}/self/{name}"
+            beneath = f"{found.process}/{name}"
+            held = lookup.open(lookup.root.value, beneath, FIND_DIRECTORY_NOFOLLOW, kind, where)
+            found.checks[name] = _describe_entry(kind, held.value, where)
+            found.directories[name] = held
+        return held
+
+    def open_file(self, name: str) -> Descriptor:
+        """Open this process's file ``name`` for reading."""
+        lookup = self.lookup()
+        where = f"{self._where}/self/{name}"
+        beneath = f"{self._found().process}/{name}"
+        return lookup.open(lookup.root.value, beneath, os.O_RDONLY, checks.FILE, where)
+
+    def open_process(self) -> ProcessDir:
+        """Open this process's directory."""
+        lookup = self.lookup()
+        pid = self._found().process
+        where = f"{self._where}/{pid}"
+        directory = lookup.open(
+            lookup.root.value, pid, FIND_DIRECTORY_NOFOLLOW, checks.PROCESS, where
+        )
+        return ProcessDir(lookup, directory, int(pid))
+
+    def checks(self) -> tuple[Check, ...]:
+        """Return what this thread has checked of its own entries."""
+        found: _Found | None = getattr(self._threads, "found", None)
+        if found is None or found.this != this_process():
+            return ()
+        return tuple(found.checks.values())
+
+    def _found(self) -> _Found:
+        found: _Found | None = getattr(self._threads, "found", None)
+        if found is None or found.this != this_process():
+            found = self._threads.found = _Found(self.lookup())
+        return found
+
+
+class SelfFd:
+    """The directory ``/proc/self/fd`` of this process, found again after ``fork``.
+
+    Good as ``dir_fd=`` for one call; so used, its names are descriptors' numbers and its
+    entries magic links. Made by :meth:`VerifiedProc.self_fd`, and closed with that.
+    """
+
+    __slots__ = ("_own",)
+
+    def __init__(self, own: Own) -> None:
+        self._own = own
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._where('')!r}>"
+
+    def descriptor(self) -> Descriptor:
+        """Return the held directory; in a child made by ``fork``, the child's.
+
+        Keep it in a variable while its number is used: it stays open then whatever is closed
+        meanwhile.
+        """
+        return self._own.directory("fd", checks.FD)
+
+    def fileno(self) -> int:
+        """Return the number of the held directory; in a child made by ``fork``, the child's."""
+        return self.descriptor().value
+
+    __index__ = fileno
+
+    def readlink(self, fd: int) -> str:
+        """Return what ``fd`` refers to, as the kernel words it: a host path, ``pipe:[1234]``."""
+        name = descriptor_name(fd)
+        where = self._where(name)
+        directory = self.descriptor()
+        lookup = self._own.lookup()
+        try:
+            if lookup.detached:
+                return os.readlink(name, dir_fd=directory.value)
+            return lookup.readlink(directory.value, name, where)
+        except FileNotFoundError:
+            raise os_error(EBADF, where) from None
+
+    def entry(self, fd: int) -> str:
+        """Return the name of ``fd``'s magic link here, for calls that take a name and follow it.
+
+        So ``os.chmod(self_fd.entry(fd), mode, dir_fd=self_fd)`` changes the very file that an
+        ``O_PATH`` descriptor holds.
+        """
+        name = descriptor_name(fd)
+        self._require_link(self.descriptor(), name)
+        return name
+
+    def reopen(self, fd: int, flags: int) -> int:
+        """Open the object of ``fd`` (``O_PATH`` too) once more, with other ``flags``.
+
+        The permissions of the object are checked again, its path is not walked. Adds
+        ``O_CLOEXEC`` and ``O_NOCTTY``; drops ``O_NOFOLLOW``, as there is no path whose end
+        could be a link. Returns a descriptor that is the caller's.
+        """
+        return self.reopened(fd, flags).detach()
+
+    def reopened(self, fd: int, flags: int) -> Descriptor:
+        """As :meth:`reopen`; the descriptor belongs to the object returned."""
+        name = descriptor_name(fd)
+        where = self._where(name)
+        directory = self.descriptor()
+        try:
+            self._require_link(directory, name)
+            reopened = linux.openat(directory.value, name, flags & ~os.O_NOFOLLOW)
+        except FileNotFoundError:
+            raise os_error(EBADF, where) from None
+        except OSError as error:
+            raise about(error, where) from None
+        if not self._own.lookup().detached:
+            with closed_on_error(reopened) as number:
+                _require_same_object(fd, number, where)
+        return reopened
+
+    def _require_link(self, directory: Descriptor, name: str) -> None:
+        """Where others may mount, require that nothing is mounted over a link."""
+        lookup = self._own.lookup()
+        if not lookup.detached:
+            lookup.require_link(directory.value, name, self._where(name))
+
+    def _where(self, name: str) -> str:
+        return f"{self._own._where}/self/fd/{name}"
+
+
+def descriptor_name(fd: int) -> str:
+    """Return the name of a descriptor's entry in ``fd`` and ``fdinfo``."""
+    if isinstance(fd, bool):
+        raise ValueError(f"a descriptor is a number, not {fd}")
+    number = operator.index(fd)
+    if number < 0:
+        raise os_error(EBADF, str(number))
+    return str(number)
+
+
+def _require_same_object(fd: int, reopened: int, where: str) -> None:
+    """Require that nothing was mounted over the link meanwhile (as in CVE-2025-31133)."""
+    if not os.path.sameopenfile(fd, reopened):
+        raise UnverifiedProcError(
+            "led to another object than the descriptor's: something was mounted over it", where
+        )
+
+
+def _describe_entry(kind: Kind, fd: int, where: str) -> Check:
+    """Return what the checks saw that ``fd`` passed when it was opened."""
+    st = os.fstat(fd)
+    detail = (
+        f"inode {st.st_ino} on device {os.major(st.st_dev)}:{os.minor(st.st_dev)}, "
+        f"{filemode(st.st_mode)}, {st.st_nlink} links"
+    )
+    return Check(where, f"is {kind.words} of this procfs", "passed", detail)
+
+
+def _describe_pid_namespace(pid: int, where: str) -> Check:
+    """Return whether the procfs numbers this process as getpid(2) does; neither is wrong."""
+    if pid == os.getpid():
+        return Check(where, "PID namespace", "passed", f"is {pid}, as getpid() says")
+    detail = f"is {pid} and getpid() says {os.getpid()}: the procfs shows another PID namespace"
+    return Check(where, "PID namespace", "note", detail)
