@@ -18,6 +18,8 @@ ROOMS = [
     "unix_sockets",
     "pin",
     "resolve",
+    "options",
+    "origin",
     "root",
     "accounts",
     "info",

@@ -1,9 +1,10 @@
-"""Every error that procpath raises of its own accord.
+"""The errors that procpath raises itself.
 
 Each one is an ``OSError`` (or, for a misuse that no system call has seen, a
 ``ValueError``) of the kind that code written for ``pathlib`` already catches, so a
 program ported to :class:`procpath.RootedPath` needs no new ``except`` clause. Errors
-of the operating system are passed on as they are. Rests on nothing.
+of the operating system are passed on with the path that the caller gave, and a note of the
+root.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 NO_ANSWER = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE))
-"""Out of descriptors or memory, or a failing device: says nothing of what is at a path."""
+"""Errnos of a process out of descriptors or memory, or of a failing device."""
 
 _Filename: TypeAlias = "str | bytes | None"
 
@@ -110,26 +111,35 @@ class ClosedRootError(ValueError):
 
 
 def tells_of_path(error: OSError) -> bool:
-    """Whether ``error`` says something of the path that was looked up.
+    """Return whether ``error`` is about the path that was looked up.
 
-    Being out of descriptors, a failing device, or a procfs that failed a check says nothing
-    of it, so ``exists()`` and its like must not take it for "no", as pathlib's do.
+    Being out of descriptors, a failing device, or a procfs that failed a check is not, so
+    ``exists()`` and its like must not take it for "no", as pathlib's do.
     """
     return error.errno not in NO_ANSWER and not isinstance(error, UnverifiedProcError)
 
 
 def os_error(number: int, path: str | bytes | None = None) -> OSError:
-    """The ``OSError`` (of the right subclass) for ``number``, with ``path`` as its filename."""
+    """Return the ``OSError`` for ``number``, of the right subclass and about ``path``."""
     if path is None:
         return OSError(number, os.strerror(number))
     return OSError(number, os.strerror(number), os.fsdecode(path))
 
 
-def about(error: OSError, path: str | bytes) -> OSError:
+def about(error: OSError, path: str | bytes, note: str | None = None) -> OSError:
     """Return ``error`` with ``path`` as its filename, the path that the caller knows.
 
-    An error of a procfs check keeps the name of the entry that failed.
+    An error of a procfs check keeps the name of the entry that failed. ``note`` names the root
+    (PEP 678); it is added once.
     """
     if not isinstance(error, UnverifiedProcError):
         error.filename = os.fsdecode(path)
+    if note is not None:
+        note_once(error, note)
     return error
+
+
+def note_once(error: OSError, note: str) -> None:
+    """Add ``note`` to the error, unless it has it."""
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)

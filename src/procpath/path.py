@@ -59,13 +59,14 @@ from procpath.errors import (
 )
 from procpath.info import EntryInfo, PathInfo, mode_of, mode_of_last
 from procpath.lexical import LexicalPath, Segment
+from procpath.options import OptionArguments
 from procpath.pin import PinnedPath
 from procpath.proc import VerifiedProc
 from procpath.protocols import register
 from procpath.resolve.interface import require_search
 from procpath.resolve.lenient import locate_leniently
 from procpath.resolve.trace import Trace, trace
-from procpath.root import OptionArguments, Root
+from procpath.root import Root
 from procpath.tree import copy as copying
 from procpath.tree import moving, removing
 from procpath.tree.descent import scan

@@ -13,6 +13,7 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
+from procpath.descriptors import closed_on_error
 from procpath.errors import ClosedRootError
 from procpath.linux import Descriptor
 from procpath.proc import VerifiedProc
@@ -28,7 +29,8 @@ class PinnedPath(os.PathLike[str]):
     def __init__(self, fd: Descriptor, path: str) -> None:
         """Take over ``fd``, which was found at the in-root ``path``."""
         # The name is only as good as the procfs that other programs see.
-        _mounted_proc().self_fd().readlink(fd.value)
+        with closed_on_error(fd) as number:
+            _mounted_proc().self_fd().readlink(number)
         self._fd: Descriptor | None = fd
         self._path = path
 

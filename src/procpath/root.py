@@ -1,10 +1,8 @@
-"""Root: the held directory that stands for ``/``, where it came from, and how it resolves.
+"""Root: the held directory that stands for ``/``.
 
-Promises that whatever is opened through it lies inside, and that it goes on working
-after the process that it was taken from has ended. It owns an ``O_PATH`` descriptor
-(and those of the process and its mount namespace), closed by :meth:`Root.close`, by
-leaving the ``with`` block, or with the last path that uses it. Rests on the resolvers and
-on VerifiedProc.
+Whatever is opened through it lies inside, and it goes on working after the process that it
+was taken from has ended. Its descriptors belong to its resolver, so that they close when the
+root is closed, or goes with its last path, and no operation uses them any more.
 """
 
 from __future__ import annotations
@@ -14,13 +12,16 @@ import signal
 import stat
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from errno import ENOTDIR, ESTALE
+from errno import ENOTDIR
 from functools import partial
 from types import TracebackType
-from typing import Literal, Protocol, Self, TypeAlias, TypedDict, TypeVar, Unpack, cast
+from typing import Self, TypeAlias, TypeVar, Unpack, cast
 
+from procpath.descriptors import closed_on_error
 from procpath.errors import ClosedRootError, ProcessGoneError, os_error
 from procpath.linux import AT_FDCWD, FIND_DIRECTORY, Descriptor, dup, openat
+from procpath.options import OptionArguments, Options
+from procpath.origin import Beneath, HandedOver, HostDirectory, OfProcess, Origin, note, unpickled
 from procpath.proc import IdMapping, ProcessDir, VerifiedProc
 from procpath.resolve.identity import Identity, identity
 from procpath.resolve.interface import Resolver, Rules
@@ -31,117 +32,6 @@ from procpath.resolve.walk import Observer, Walk, Walker
 T = TypeVar("T")
 
 StrOrBytesPath: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a root resolves paths; see :class:`Root`."""
-
-    resolver: Literal["auto", "openat2", "walk"] = "auto"
-    on_escape: Literal["clamp", "raise"] = "clamp"
-    symlinks: bool = True
-    cross_mounts: bool = True
-    special_files: Literal["allow", "refuse"] = "allow"
-
-    def __post_init__(self) -> None:
-        for name, allowed in _ALLOWED.items():
-            value = getattr(self, name)
-            if value not in allowed:
-                expected = " or ".join(repr(choice) for choice in allowed)
-                raise ValueError(f"{name} must be {expected}, not {value!r}")
-        for name in ("symlinks", "cross_mounts"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}")
-
-    def rules(self) -> Rules:
-        """What of it concerns the resolvers."""
-        return Rules(self.on_escape == "clamp", self.symlinks, self.cross_mounts)
-
-
-_ALLOWED = {
-    "resolver": ("auto", "openat2", "walk"),
-    "on_escape": ("clamp", "raise"),
-    "special_files": ("allow", "refuse"),
-}
-
-
-class OptionArguments(TypedDict, total=False):
-    """The keyword arguments that every way to make a :class:`Root` takes."""
-
-    resolver: Literal["auto", "openat2", "walk"]
-    on_escape: Literal["clamp", "raise"]
-    symlinks: bool
-    cross_mounts: bool
-    special_files: Literal["allow", "refuse"]
-
-
-class Origin(Protocol):
-    """Where a root came from. ``str()`` is for people; a pickled root is opened again from it."""
-
-    def reopen(self, cls: type[Root], options: OptionArguments) -> Root: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _OfProcess:
-    """The root of a process; the start time tells it from a later one with the same PID."""
-
-    path: str
-    """of its directory in procfs"""
-    pid: int
-    start_time: int
-
-    def __str__(self) -> str:
-        return f"{self.path}/root"
-
-    def reopen(self, cls: type[Root], options: OptionArguments) -> Root:
-        proc = VerifiedProc.default()
-        if os.path.dirname(self.path) != proc.path:
-            proc = VerifiedProc(os.path.dirname(self.path))
-        process = proc.process(self.pid)
-        if process.start_time != self.start_time:
-            process.close()
-            raise ProcessGoneError(self.pid, str(self))
-        return cls._owning(process, options)
-
-
-@dataclass(frozen=True, slots=True)
-class _HostDirectory:
-    """A directory by its host path."""
-
-    path: str
-
-    def __str__(self) -> str:
-        return self.path
-
-    def reopen(self, cls: type[Root], options: OptionArguments) -> Root:
-        return cls.at(self.path, **options)
-
-
-@dataclass(frozen=True, slots=True)
-class _Beneath:
-    """A directory in another root."""
-
-    root: Root
-    path: bytes
-
-    def __str__(self) -> str:
-        return os.path.join(self.root.origin, os.fsdecode(self.path.lstrip(b"/")))
-
-    def reopen(self, cls: type[Root], options: OptionArguments) -> Root:
-        return self.root.beneath(self.path, **options)
-
-
-@dataclass(frozen=True, slots=True)
-class _Descriptor:
-    """A descriptor that somebody handed over; ``label`` is what procfs says of it."""
-
-    label: str
-
-    def __str__(self) -> str:
-        return self.label
-
-    def reopen(self, cls: type[Root], options: OptionArguments) -> Root:
-        raise TypeError(f"a root made by Root.from_fd cannot be pickled: {self.label}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +80,7 @@ class Root:
         "find",
         "find_last",
         "identity",
+        "note",
         "open_raw",
         "options",
         "process",
@@ -204,6 +95,8 @@ class Root:
     try_find: Callable[[bytes], Descriptor]
     open_raw: Callable[[bytes, int, int], Descriptor]
     """:meth:`open` of a path that is bytes already and has no NUL in it"""
+    note: str
+    """names the root in errors (PEP 678)"""
 
     def __init__(
         self,
@@ -215,9 +108,11 @@ class Root:
         mount_namespace: Descriptor | None = None,
     ) -> None:
         """Take over the descriptors; for the class methods, which are the ways to make a root."""
-        self.options = Options(**options)
-        self.identity: Identity = identity(directory.value)
-        resolver = _resolver(directory, self.options)
+        with closed_on_error(directory) as dirfd:
+            self.options = Options(**options)
+            self.note = note(origin, process)
+            self.identity: Identity = identity(dirfd)
+            resolver = _resolver(directory, self.options, self.note)
         resolver.mount_namespace = mount_namespace
         self._use(resolver)
         self.process = process
@@ -293,7 +188,7 @@ class Root:
         """
         path = os.fsdecode(host_directory)
         directory = openat(AT_FDCWD, path, FIND_DIRECTORY)
-        return cls(directory, _HostDirectory(os.path.abspath(path)), options)
+        return cls(directory, HostDirectory(os.path.abspath(path)), options)
 
     @classmethod
     def from_fd(cls, dirfd: int, **options: Unpack[OptionArguments]) -> Self:
@@ -304,7 +199,7 @@ class Root:
         if not stat.S_ISDIR(os.fstat(dirfd).st_mode):
             raise os_error(ENOTDIR, f"descriptor {dirfd}")
         label = VerifiedProc.default().self_fd().readlink(dirfd)
-        return cls(dup(dirfd), _Descriptor(label), options)
+        return cls(dup(dirfd), HandedOver(label), options)
 
     def beneath(self, path: StrOrBytesPath, **options: Unpack[OptionArguments]) -> Root:
         """The directory at the in-root path ``path`` as a root of its own.
@@ -315,27 +210,32 @@ class Root:
         mounts = self.resolver.mount_namespace
         fd = self.open_raw(raw, FIND_DIRECTORY, 0)
         inherited = cast(OptionArguments, asdict(self.options) | options)
-        return Root(fd, _Beneath(self, raw), inherited, self.process, self.user_namespace, mounts)
+        return Root(fd, Beneath(self, raw), inherited, self.process, self.user_namespace, mounts)
 
     def resolver_below(self, dirfd: int) -> Resolver:
         """What resolves paths below a directory of this root's, by its rules but through no
         link.
         """
         self.fileno()
-        return type(self.resolver)(dup(dirfd), self.options.rules()._replace(symlinks=False))
+        return type(self.resolver)(
+            dup(dirfd), self.options.rules()._replace(symlinks=False), self.note
+        )
 
     @classmethod
     def _of_process(cls, process: ProcessDir, options: OptionArguments) -> Self:
         directory = process.opened_link("root", FIND_DIRECTORY)
-        namespace = UserNamespace.of(process)
-        origin = _OfProcess(process.path, process.pid, process.start_time)
-        # A mount namespace comes apart with its last process: what was mounted in it
-        # would be gone from a root that is still held (mount_namespaces(7)).
-        mounts = process.opened_link("ns/mnt", os.O_RDONLY)
-        return cls(directory, origin, options, process, namespace, mounts)
+        with closed_on_error(directory):
+            namespace = UserNamespace.of(process)
+            origin = OfProcess(process.path, process.pid, process.start_time)
+            # A mount namespace comes apart with its last process: what was mounted in it
+            # would be gone from a root that is still held (mount_namespaces(7)).
+            mounts = process.opened_link("ns/mnt", os.O_RDONLY)
+        with closed_on_error(mounts):
+            return cls(directory, origin, options, process, namespace, mounts)
 
     @classmethod
     def _owning(cls, process: ProcessDir, options: OptionArguments) -> Self:
+        """The root of ``process``, which it closes."""
         try:
             root = cls._of_process(process, options)
         except BaseException:
@@ -418,10 +318,10 @@ class Root:
         return self
 
     def __reduce__(self) -> tuple[object, ...]:
-        if isinstance(self._origin, _Descriptor):
+        if isinstance(self._origin, HandedOver):
             raise TypeError(f"a root made by Root.from_fd cannot be pickled: {self!r}")
         dev, ino, _ = self.identity
-        return _unpickled, (type(self), self._origin, asdict(self.options), dev, ino)
+        return unpickled, (type(self), self._origin, asdict(self.options), dev, ino)
 
 
 class _ClosedResolver(Walker):
@@ -443,15 +343,15 @@ class _ClosedResolver(Walker):
         return ClosedRootError(f"the root {self._origin} is closed")
 
 
-def _resolver(directory: Descriptor, options: Options) -> Walker | KernelResolver:
+def _resolver(directory: Descriptor, options: Options, note: str) -> Walker | KernelResolver:
     if options.resolver == "walk":
-        return Walker(directory, options.rules())
+        return Walker(directory, options.rules(), note)
     refusal = openat2_refusal()
     if not refusal:
-        return KernelResolver(directory, options.rules())
+        return KernelResolver(directory, options.rules(), note)
     if options.resolver == "openat2":
         raise OSError(refusal, f"openat2 cannot be used here ({os.strerror(refusal)})")
-    return Walker(directory, options.rules())
+    return Walker(directory, options.rules(), note)
 
 
 def _raw(path: StrOrBytesPath) -> bytes:
@@ -472,14 +372,3 @@ def _pid_of(proc: VerifiedProc, pidfd: int) -> int:
                     raise ProcessGoneError(None)
                 return pid
     raise ValueError(f"descriptor {pidfd} is not a pidfd")
-
-
-def _unpickled(
-    cls: type[Root], origin: Origin, options: OptionArguments, dev: int, ino: int
-) -> Root:
-    """Open a root that was pickled again, and make sure that it still is that directory."""
-    root = origin.reopen(cls, options)
-    if root.identity[:2] != (dev, ino):
-        root.close()
-        raise OSError(ESTALE, "no longer the directory that was pickled", str(origin))
-    return root

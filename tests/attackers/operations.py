@@ -249,7 +249,17 @@ WORDS_OF_PATHS: Final = {
 WORDS_OF_ROOTS: Final = {
     # How roots are made, from what is not inside any.
     *("at", "from_fd", "of_pidfd", "of_process"),
-    *("close", "closed", "fileno", "identity", "options", "origin", "process", "user_namespace"),
+    *(
+        "close",
+        "closed",
+        "fileno",
+        "identity",
+        "note",
+        "options",
+        "origin",
+        "process",
+        "user_namespace",
+    ),
     # What the operations above use.
     *("resolver", "resolver_below", "walker"),
 }

@@ -20,7 +20,7 @@ from typing import Final
 
 from attackers.scene import DEPTH, Scene
 from procpath import linux
-from procpath.root import OptionArguments
+from procpath.options import OptionArguments
 
 Round = Callable[[], None]
 """Lead the path outside, and back again."""

@@ -13,7 +13,15 @@ from typing import Literal
 import pytest
 
 from helpers.support import fs_sysctls, open_descriptors, private_mounts, run_in_child
-from procpath import EscapeError, MagicLinkError, Root, RootedPath, SpecialFileError, linux
+from procpath import (
+    EscapeError,
+    MagicLinkError,
+    Root,
+    RootedPath,
+    SpecialFileError,
+    VerifiedProc,
+    linux,
+)
 from procpath.resolve.walk import Observation
 
 Resolver = Literal["walk", "openat2"]
@@ -149,6 +157,8 @@ def test_special_files_are_refused_unopened(tmp_path: pathlib.Path, resolver: Re
     (tmp_path / "link").symlink_to("fifo")
     (tmp_path / "new-link").symlink_to("new")
     with Root.at(tmp_path, resolver=resolver, special_files="refuse") as root:
+        # Held from its first use on.
+        VerifiedProc.default().self_fd().fileno()
         before = open_descriptors()
         for path in ("fifo", "null", "link"):
             for flags in (

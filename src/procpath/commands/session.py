@@ -21,7 +21,7 @@ from procpath.errors import UnverifiedProcError
 
 if TYPE_CHECKING:
     from procpath import Root, RootedPath, VerifiedProc
-    from procpath.root import OptionArguments
+    from procpath.options import OptionArguments
 
 _OF_PROCESS = re.compile(r"([0-9]+):(/.*)", re.DOTALL)
 

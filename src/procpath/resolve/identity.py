@@ -1,9 +1,4 @@
-"""Which directory or file a descriptor holds, so that two can be told apart.
-
-Promises one answer for one object seen through one mount: device, inode and mount ID.
-Rests on statx(2) for the mount ID (Linux 5.8), before that on the ``mnt_id`` line of
-``/proc/self/fdinfo/N`` (proc_pid_fdinfo(5), Linux 3.15).
-"""
+"""Which directory or file a descriptor holds, so that two can be told apart."""
 
 from __future__ import annotations
 
@@ -11,9 +6,11 @@ import os
 from typing import NamedTuple
 
 from procpath.linux import (
+    STATX_BASIC_STATS,
     STATX_BTIME,
     STATX_MNT_ID,
     STATX_MNT_ID_UNIQUE,
+    Statx,
     statx_or_none,
 )
 from procpath.proc import VerifiedProc
@@ -27,18 +24,7 @@ class Identity(NamedTuple):
     dev: int
     ino: int
     mnt_id: int
-
-
-def mount_id(fd: int) -> int:
-    """The ID of the mount that ``fd`` was opened on; unique since boot from Linux 6.8 on."""
-    answer = statx_or_none(fd, _EITHER_MNT_ID)
-    if answer is not None and answer.mask & _EITHER_MNT_ID:
-        return answer.mnt_id
-    with VerifiedProc.default().self_fdinfo(fd) as fdinfo:
-        for line in fdinfo:
-            if line.startswith(b"mnt_id:"):
-                return int(line.split()[1])
-    raise AssertionError("fdinfo has had a mnt_id line since Linux 3.15")
+    """0 where it cannot be found out"""
 
 
 class Birth(NamedTuple):
@@ -52,13 +38,47 @@ class Birth(NamedTuple):
     btime_ns: int
 
 
-def birth(fd: int) -> Birth:
-    """The :class:`Birth` of what ``fd`` holds."""
-    answer = statx_or_none(fd, STATX_BTIME)
-    return Birth(identity(fd), 0 if answer is None else answer.btime_ns)
+def mount_id(fd: int) -> int:
+    """Return the ID of the mount that ``fd`` was opened on; unique since boot from Linux 6.8 on."""
+    return _told_mount_id(statx_or_none(fd, _EITHER_MNT_ID)) or _mount_id_of_fdinfo(fd)
 
 
 def identity(fd: int) -> Identity:
-    """The :class:`Identity` of what ``fd`` holds."""
-    status = os.fstat(fd)
-    return Identity(status.st_dev, status.st_ino, mount_id(fd))
+    """Return the :class:`Identity` of what ``fd`` holds."""
+    return birth(fd).identity
+
+
+def birth(fd: int) -> Birth:
+    """Return the :class:`Birth` of what ``fd`` holds."""
+    answer = statx_or_none(fd, STATX_BASIC_STATS | STATX_BTIME | _EITHER_MNT_ID)
+    if answer is None:
+        status = os.fstat(fd)
+        dev, ino, btime_ns = status.st_dev, status.st_ino, 0
+    else:
+        dev, ino = os.makedev(answer.dev_major, answer.dev_minor), answer.ino
+        btime_ns = answer.btime_ns
+    mnt_id = _told_mount_id(answer)
+    if not mnt_id:
+        try:
+            mnt_id = _mount_id_of_fdinfo(fd)
+        except PermissionError:
+            # A process that has changed its user may not read its own fdinfo (proc(5)). One
+            # mount is then not told from another of the same device.
+            mnt_id = 0
+    return Birth(Identity(dev, ino, mnt_id), btime_ns)
+
+
+def _told_mount_id(answer: Statx | None) -> int:
+    """The mount ID of a statx answer. 0, which no mount has, where it holds none: before Linux
+    5.8, and under qemu-user, which sets the mask all the same.
+    """
+    return answer.mnt_id if answer is not None and answer.mask & _EITHER_MNT_ID else 0
+
+
+def _mount_id_of_fdinfo(fd: int) -> int:
+    # proc_pid_fdinfo(5), Linux 3.15.
+    with VerifiedProc.default().self_fdinfo(fd) as fdinfo:
+        for line in fdinfo:
+            if line.startswith(b"mnt_id:"):
+                return int(line.split()[1])
+    raise AssertionError("fdinfo has had a mnt_id line since Linux 3.15")

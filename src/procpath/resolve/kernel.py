@@ -1,10 +1,8 @@
 """The kernel's resolver: openat2(2) with ``RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS``.
 
-Promises the walker's answers in one system call. Where it has no answer of its own
-(paths over ``PATH_MAX``, a rename that races with ``..``, a ``..`` above a root that does not
-clamp) or only half of one (``ELOOP`` does not say which kind of loop), the walker gives
-it. Rests on Linux 5.6 and on no seccomp filter being in the way; :func:`openat2_refusal`
-tells.
+It gives the walker's answers in one system call, on Linux 5.6 and later where no seccomp
+filter forbids it (:func:`openat2_refusal`). The walker answers where openat2 does not: paths
+over ``PATH_MAX``, a rename that races with ``..``, a ``..`` above a root that does not clamp.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import os
 from errno import EAGAIN, ELOOP, ENAMETOOLONG, ENOSYS, EPERM, EXDEV
 from functools import lru_cache
 
-from procpath.errors import UnverifiedProcError, os_error
+from procpath.errors import MagicLinkError, UnverifiedProcError, os_error
 from procpath.linux import (
     AT_FDCWD,
     FIND,
@@ -30,15 +28,17 @@ from procpath.linux import (
     try_openat2,
 )
 from procpath.proc import VerifiedProc
-from procpath.resolve.interface import Parent, Resolver, Rules, as_openat_reads
+from procpath.resolve.flags import as_openat_reads
+from procpath.resolve.interface import Parent, Resolver, Rules
 from procpath.resolve.walk import Walker
 
 _ATTEMPTS = 4
 """How often a lookup that raced with a rename is tried again before the walker does it."""
 
-# ELOOP is asked about not only for the kind of loop: when a rename elsewhere makes the
-# kernel's lookup start anew it counts the links again, and more than 20 can be too many.
-_ASK_THE_WALKER = frozenset({-ELOOP, -ENAMETOOLONG, -EXDEV, -EAGAIN, -ENOSYS, -EPERM})
+_PATH_MAX = 4096
+"""include/uapi/linux/limits.h, with the NUL at the end"""
+
+_ASK_THE_WALKER = frozenset((-EAGAIN, -ENOSYS, -EPERM))
 
 
 class _Availability:
@@ -75,9 +75,9 @@ class KernelResolver(Resolver):
 
     name = "openat2"
 
-    def __init__(self, root: Descriptor, rules: Rules) -> None:
-        super().__init__(root, rules)
-        self.walker = Walker(root, rules)
+    def __init__(self, root: Descriptor, rules: Rules, note: str | None = None) -> None:
+        super().__init__(root, rules, note)
+        self.walker = Walker(root, rules, note)
         resolve = RESOLVE_NO_MAGICLINKS
         # Beneath, an absolute link and a ".." above the root are both EXDEV, and the walker
         # tells them apart.
@@ -109,7 +109,15 @@ class KernelResolver(Resolver):
 
     def try_find(self, path: bytes) -> Descriptor:
         fd = try_openat2(self.rootfd, path, self._find_how)
-        return self.walker.try_find(path) if fd.value in _ASK_THE_WALKER else fd
+        if fd.value == -ELOOP and self.rules.symlinks:
+            fd = try_openat2(self.rootfd, path, self._find_how)
+        return self.walker.try_find(path) if self._must_walk(path, fd.value) else fd
+
+    def _must_walk(self, path: bytes, refusal: int) -> bool:
+        """Whether a refusal of openat2 is not the answer to ``path``."""
+        if refusal == -ENAMETOOLONG:
+            return len(path) >= _PATH_MAX
+        return refusal in _ASK_THE_WALKER or (refusal == -EXDEV and not self.rules.clamp)
 
     def locate(self, path: bytes) -> bytes:
         fd = try_openat2(self.rootfd, path, self._real_how)
@@ -141,18 +149,20 @@ class KernelResolver(Resolver):
                 return name if os.path.samestat(os.fstat(fd), os.fstat(other)) else None
 
     def _name_below_root(self, fd: int) -> bytes | None:
+        # Another thread may set self._root_name meanwhile.
+        root_name = self._root_name
         try:
             self_fd = VerifiedProc.default().self_fd()
-            if self._root_name is None:
-                self._root_name = self_fd.readlink(self.rootfd)
+            if root_name is None:
+                root_name = self._root_name = self_fd.readlink(self.rootfd)
             name = self_fd.readlink(fd)
         except UnverifiedProcError:
             raise
         except OSError:
             return None
-        if name == self._root_name:
+        if name == root_name:
             return b"/"
-        prefix = self._root_name.rstrip("/") + "/"
+        prefix = root_name.rstrip("/") + "/"
         if name.startswith(prefix):
             return b"/" + os.fsencode(name[len(prefix) :])
         self._root_name = None
@@ -163,15 +173,16 @@ class KernelResolver(Resolver):
         directory, slash, name = stripped.rpartition(b"/")
         if name in (b"", b".", b".."):
             return self.walker.open_parent(path)
-        try:
-            # The dot, or a link there would stand at the end of the path, where
-            # fs.protected_symlinks is asked; here a name follows (proc_sys_fs(5)).
-            dirfd = self.open(directory + slash + b".", FIND_DIRECTORY)
-        except UnverifiedProcError:
-            raise
-        except OSError as error:
-            error.filename = os.fsdecode(path)
-            raise
+        # The dot, or a link there would stand at the end of the path, where
+        # fs.protected_symlinks is asked; here a name follows (proc_sys_fs(5)).
+        way = directory + slash + b"."
+        dirfd = try_openat2(self.rootfd, way, _how(FIND_DIRECTORY, 0, self._resolve))
+        if dirfd.value < 0:
+            try:
+                dirfd = self._open_otherwise(way, FIND_DIRECTORY, 0, dirfd.value)
+            except OSError as error:
+                self.about(error, path)
+                raise
         return Parent(dirfd, name, len(stripped) < len(path))
 
     def open_parent_of_target(self, path: bytes) -> Parent:
@@ -180,21 +191,43 @@ class KernelResolver(Resolver):
     def _open_otherwise(self, path: bytes, flags: int, mode: int, refusal: int) -> Descriptor:
         """Answer where openat2 has said ``refusal``, a negated ``errno``."""
         how = open_how(flags, mode, self._resolve)
-        relative = path.lstrip(b"/")
-        if refusal == -EXDEV and not self.rules.clamp and len(relative) < len(path) and relative:
+        asked = path
+        if refusal == -EXDEV and not self.rules.clamp and path.startswith(b"/"):
             # RESOLVE_BENEATH takes no absolute path. Of "/" itself there is no relative one
             # that takes no right to search it.
-            fd = try_openat2(self.rootfd, relative, how)
+            asked = path.lstrip(b"/") or path
+            fd = try_openat2(self.rootfd, asked, how)
             if fd.value >= 0:
                 return fd
             refusal = fd.value
         for _ in range(_ATTEMPTS):
             if refusal != -EAGAIN:
                 break
-            fd = try_openat2(self.rootfd, path, how)
+            fd = try_openat2(self.rootfd, asked, how)
             if fd.value >= 0:
                 return fd
             refusal = fd.value
-        if refusal in _ASK_THE_WALKER:
+        if refusal == -ELOOP and self.rules.symlinks:
+            # When a rename elsewhere makes the kernel's lookup start again, it counts the links
+            # again, and more than 20 can be too many.
+            fd = try_openat2(self.rootfd, asked, how)
+            if fd.value >= 0:
+                return fd
+            refusal = fd.value
+            if refusal == -ELOOP and self._meets_magic(asked, flags):
+                raise self.about(MagicLinkError(), path)
+        if self._must_walk(path, refusal):
             return self.walker.open(path, flags, mode)
-        raise os_error(-refusal, path)
+        raise self.about(os_error(-refusal), path)
+
+    def _meets_magic(self, path: bytes, flags: int) -> bool:
+        """Whether the ``ELOOP`` of ``path`` is that of a magic link.
+
+        Beneath a root openat2 follows no magic link either way, but without
+        ``RESOLVE_NO_MAGICLINKS`` it says ``EXDEV`` (nd_jump_link() in fs/namei.c).
+        """
+        flags = FIND | flags & (os.O_DIRECTORY | os.O_NOFOLLOW)
+        how = open_how(flags, 0, self._resolve & ~RESOLVE_NO_MAGICLINKS)
+        fd = try_openat2(self.rootfd, path, how)
+        fd.close()
+        return fd.value == -EXDEV

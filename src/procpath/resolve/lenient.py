@@ -1,8 +1,9 @@
 """Where a path would lead if what is missing on it were there: ``resolve(strict=False)``.
 
-Promises the name that ``os.path.realpath`` of current Python gives, as seen from inside
+The answer is the one that ``os.path.realpath`` of current Python gives, as seen from inside
 the root: what cannot be resolved stays as it is written. It walks as the walker does, over
-held directories; past something missing it goes on in words, until as many ``..`` lead back.
+held directories; past something missing it goes on with names alone, until as many ``..``
+lead back.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from collections.abc import Iterator
 from errno import EAGAIN, ELOOP
 from typing import NamedTuple
 
-from procpath.errors import EscapeError, UnverifiedProcError, os_error, tells_of_path
-from procpath.linux import FIND_DIRECTORY_NOFOLLOW, FIND_NOFOLLOW, openat
+from procpath.descriptors import closed_on_error
+from procpath.errors import EscapeError, os_error, tells_of_path
+from procpath.linux import FIND_DIRECTORY_NOFOLLOW, FIND_NOFOLLOW, Descriptor, openat
 from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import Resolver, Rules
 from procpath.resolve.links import read_followable
-from procpath.resolve.walk import RESTARTS, DirectoryStack, Overtaken
+from procpath.resolve.stack import DirectoryStack, MovedError
+from procpath.resolve.walk import MOST_HELD, RESTARTS
 
 _LINKS_AT_MOST = 1000
 """How many different links a path may lead through; ``os.path.realpath`` has no limit."""
@@ -37,32 +40,33 @@ class _Settled(NamedTuple):
 
 
 def locate_leniently(resolver: Resolver, path: bytes) -> bytes:
-    """The in-root path that ``path`` leads to as far as it leads anywhere, and what is left of it.
+    """Return the in-root path that ``path`` leads to as far as it exists, and what is left of it.
 
-    ``EscapeError`` where the rules do not clamp; ``ELOOP`` after more links than anybody makes.
+    Raises ``EscapeError`` where the rules do not clamp, ``ELOOP`` after too many links or steps.
     """
-    for _ in range(RESTARTS):
-        walk = _LenientWalk(resolver.rootfd, resolver.rules)
-        try:
-            return walk.along(path)
-        except Overtaken:
-            continue
-        except UnverifiedProcError:
-            raise
-        except OSError as error:
-            error.filename = os.fsdecode(path)
-            raise
-        finally:
-            walk.close()
-    raise os_error(EAGAIN, path)
+    try:
+        for _ in range(RESTARTS):
+            walk = _LenientWalk(resolver.root, resolver.rules)
+            try:
+                return walk.along(path)
+            except MovedError:
+                continue
+            finally:
+                walk.close()
+        raise os_error(EAGAIN)
+    except OSError as error:
+        resolver.about(error, path)
+        raise
 
 
 class _LenientWalk:
     """One walk that goes on where nothing is."""
 
-    def __init__(self, rootfd: int, rules: Rules) -> None:
+    def __init__(self, root: Descriptor, rules: Rules) -> None:
         self._rules = rules
-        self._stack = DirectoryStack(rootfd)
+        self._stack = DirectoryStack(root, FIND_DIRECTORY_NOFOLLOW, MOST_HELD)
+        self._names: list[bytes] = []
+        """of the directories from the root to where the walk stands"""
         self._words: list[bytes] = []
         """what follows the directory where the walk stands: something that is no directory"""
         self._todo: list[bytes | _EndOfLink | _Settled] = []
@@ -70,14 +74,14 @@ class _LenientWalk:
         """the links that are being followed; to meet one again is a loop"""
         self._ends: dict[bytes, bytes] = {}
         """where the links led that have been followed to their end"""
-        self._mount = None if rules.cross_mounts else mount_id(rootfd)
+        self._mount = None if rules.cross_mounts else mount_id(root.value)
 
     def close(self) -> None:
         self._stack.restart()
 
     @property
     def _location(self) -> bytes:
-        return b"/" + b"/".join([*self._stack.names, *self._words])
+        return b"/" + b"/".join([*self._names, *self._words])
 
     def along(self, path: bytes) -> bytes:
         """Walk along ``path`` and say where that ends."""
@@ -98,28 +102,31 @@ class _LenientWalk:
     def _go_up(self) -> None:
         if self._words:
             self._words.pop()
-        elif self._stack.names:
-            self._stack.leave()
+        elif self._names:
+            self._stack.leave().close()
+            self._names.pop()
         elif not self._rules.clamp:
             raise EscapeError
 
     def _enter(self, name: bytes) -> bool:
         """Go into a directory, or follow a link; False for anything else and where it fails."""
         try:
-            fd = openat(self._stack.dirfd, name, FIND_NOFOLLOW)
+            found = openat(self._stack.dirfd, name, FIND_NOFOLLOW)
         except OSError as error:
             if tells_of_path(error):
                 return False
             raise
-        mode = os.fstat(fd.value).st_mode
-        if self._mount is not None and mount_id(fd.value) != self._mount:
-            return False
-        if stat.S_ISLNK(mode):
-            return self._follow(name, fd.value)
-        if not stat.S_ISDIR(mode):
-            return False
-        self._stack.enter(name, fd)
-        return True
+        followed = False
+        with closed_on_error(found) as fd:
+            if self._mount is None or mount_id(fd) == self._mount:
+                mode = os.fstat(fd).st_mode
+                if stat.S_ISDIR(mode):
+                    self._go_into(name, found)
+                    return True
+                if stat.S_ISLNK(mode):
+                    followed = self._follow(name, fd)
+        found.close()
+        return followed
 
     def _follow(self, name: bytes, link: int) -> bool:
         """Put what the link leads to on what is to do; a loop stays as it is."""
@@ -128,7 +135,7 @@ class _LenientWalk:
             return False
         if location in self._ends:
             # Or links that name one another twice would double the way each time.
-            self._stack.restart()
+            self._go_to_root()
             self._todo += map(_Settled, _components_reversed(self._ends[location]))
             return True
         try:
@@ -143,20 +150,28 @@ class _LenientWalk:
         self._todo.append(_EndOfLink(location))
         self._todo += _components_reversed(text)
         if text.startswith(b"/"):
-            self._stack.restart()
+            self._go_to_root()
         return True
 
     def _enter_settled(self, name: bytes) -> None:
         if not self._words:
             try:
-                fd = openat(self._stack.dirfd, name, FIND_DIRECTORY_NOFOLLOW)
+                found = openat(self._stack.dirfd, name, FIND_DIRECTORY_NOFOLLOW)
             except OSError as error:
                 if not tells_of_path(error):
                     raise
             else:
-                self._stack.enter(name, fd)
+                self._go_into(name, found)
                 return
         self._words.append(name)
+
+    def _go_into(self, name: bytes, directory: Descriptor) -> None:
+        self._stack.enter(directory)
+        self._names.append(name)
+
+    def _go_to_root(self) -> None:
+        self._stack.restart()
+        self._names.clear()
 
 
 def _components_reversed(path: bytes) -> Iterator[bytes]:

@@ -1,9 +1,8 @@
 """Opening a file only after a look at what it is, without a gap between the two.
 
-For roots that refuse special files, and for the walker where mount points are not
-crossed: the object is found as an ``O_PATH`` descriptor, which has no effect on it,
-looked at, and then that very object is opened through ``/proc/self/fd``. Rests on
-:meth:`procpath.VerifiedProc.self_fd`.
+For roots that refuse special files, and for the walker where mount points are not crossed:
+the object is found as an ``O_PATH`` descriptor, which has no effect on it, looked at, and then
+that very object is opened through ``/proc/self/fd``.
 """
 
 from __future__ import annotations
@@ -13,18 +12,12 @@ import stat
 from collections.abc import Callable
 from errno import EACCES, EAGAIN, EEXIST, EINVAL, EISDIR, ELOOP, EXDEV
 
-from procpath.errors import SpecialFileError, UnverifiedProcError, os_error
+from procpath.errors import SpecialFileError, os_error
 from procpath.linux import FIND_NOFOLLOW, Descriptor, openat
 from procpath.proc import VerifiedProc
+from procpath.resolve.flags import are_valid, as_openat_reads, is_tmpfile
 from procpath.resolve.identity import mount_id
-from procpath.resolve.interface import (
-    Parent,
-    Resolver,
-    are_valid,
-    as_openat_reads,
-    is_tmpfile,
-    require_search,
-)
+from procpath.resolve.interface import Parent, Resolver, require_search
 from procpath.resolve.links import sysctl_fs
 
 _ONLY_FOR_THE_LOOKUP = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -70,9 +63,9 @@ def open_checked_first(
     ``flags`` lack ``O_PATH``.
     """
     flags, mode = as_openat_reads(flags, mode)
-    if not are_valid(flags):
-        raise os_error(EINVAL, path)
     try:
+        if not are_valid(flags):
+            raise os_error(EINVAL)
         if flags & os.O_CREAT:
             return _open_or_create(resolver, path, flags, mode, check)
         lookup = os.O_PATH | (flags & (os.O_NOFOLLOW | os.O_DIRECTORY))
@@ -81,10 +74,8 @@ def open_checked_first(
                 raise os_error(ELOOP)
             check(fd)
             return reopen(fd, flags, mode)
-    except UnverifiedProcError:
-        raise
     except OSError as error:
-        error.filename = os.fsdecode(path)
+        resolver.about(error, path)
         raise
 
 
@@ -94,16 +85,15 @@ def _open_or_create(
     follows = not flags & (os.O_NOFOLLOW | os.O_EXCL)
     for _ in range(_ATTEMPTS):
         parent = resolver.open_parent_of_target(path) if follows else resolver.open_parent(path)
-        try:
-            fd = _open_or_create_in(resolver, parent, flags, mode, check)
-        except FileExistsError:
-            if flags & os.O_EXCL:
-                raise
-            fd = None
-        finally:
-            parent.dirfd.close()
-        if fd is not None:
-            return fd
+        with parent.dirfd:
+            try:
+                opened = _open_or_create_in(resolver, parent, flags, mode, check)
+            except FileExistsError:
+                if flags & os.O_EXCL:
+                    raise
+                continue
+        if opened is not None:
+            return opened
     raise os_error(EAGAIN)
 
 
@@ -111,10 +101,10 @@ def _open_or_create_in(
     resolver: Resolver, parent: Parent, flags: int, mode: int, check: Check
 ) -> Descriptor | None:
     """One attempt; None (or ``EEXIST``) where the name was swapped between two looks at it."""
-    dirfd, name, must_be_directory = parent.dirfd.value, parent.name, parent.must_be_directory
+    dirfd, name = parent.dirfd.value, parent.name
     if name == b".":
         raise os_error(EEXIST if flags & os.O_EXCL else EISDIR)
-    if must_be_directory:
+    if parent.must_be_directory:
         require_search(dirfd)
         raise os_error(EISDIR)
     try:

@@ -1,0 +1,50 @@
+"""The options of a root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypedDict
+
+from procpath.resolve.interface import Rules
+
+
+class OptionArguments(TypedDict, total=False):
+    """The keyword arguments that every way to make a :class:`procpath.Root` takes."""
+
+    resolver: Literal["auto", "openat2", "walk"]
+    on_escape: Literal["clamp", "raise"]
+    symlinks: bool
+    cross_mounts: bool
+    special_files: Literal["allow", "refuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a root resolves paths; see :class:`procpath.Root`."""
+
+    resolver: Literal["auto", "openat2", "walk"] = "auto"
+    on_escape: Literal["clamp", "raise"] = "clamp"
+    symlinks: bool = True
+    cross_mounts: bool = True
+    special_files: Literal["allow", "refuse"] = "allow"
+
+    def __post_init__(self) -> None:
+        for name, allowed in _ALLOWED.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                expected = " or ".join(repr(choice) for choice in allowed)
+                raise ValueError(f"{name} must be {expected}, not {value!r}")
+        for name in ("symlinks", "cross_mounts"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}")
+
+    def rules(self) -> Rules:
+        """Return those that the resolvers follow."""
+        return Rules(self.on_escape == "clamp", self.symlinks, self.cross_mounts)
+
+
+_ALLOWED = {
+    "resolver": ("auto", "openat2", "walk"),
+    "on_escape": ("clamp", "raise"),
+    "special_files": ("allow", "refuse"),
+}

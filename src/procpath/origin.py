@@ -1,0 +1,125 @@
+"""Where a root came from: what names it in messages, and opens it again when it is unpickled."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from errno import ESTALE
+from typing import Any, NoReturn, Protocol, Unpack
+
+from procpath.errors import ProcessGoneError
+from procpath.options import OptionArguments
+from procpath.proc import ProcessDir, VerifiedProc
+from procpath.resolve.identity import Identity
+
+
+class AnyRoot(Protocol):
+    """What is used here of :class:`procpath.Root`, whose module imports this one."""
+
+    identity: Identity
+
+    @property
+    def origin(self) -> str: ...
+    def beneath(self, path: bytes, **options: Unpack[OptionArguments]) -> Any: ...
+    def close(self) -> None: ...
+
+
+class RootClass(Protocol):
+    """The same of the class itself."""
+
+    def at(self, host_directory: str, **options: Unpack[OptionArguments]) -> Any: ...
+    def _owning(self, process: ProcessDir, options: OptionArguments) -> Any: ...
+
+
+class Origin(Protocol):
+    """Where a root came from. ``str()`` is for messages."""
+
+    def reopen(self, cls: RootClass, options: OptionArguments) -> Any:
+        """Open the root again."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfProcess:
+    """The root of a process; the start time tells it from a later one with the same PID."""
+
+    path: str
+    """of its directory in procfs"""
+    pid: int
+    start_time: int
+
+    def __str__(self) -> str:
+        return f"{self.path}/root"
+
+    def reopen(self, cls: RootClass, options: OptionArguments) -> Any:
+        proc = VerifiedProc.default()
+        if os.path.dirname(self.path) != proc.path:
+            proc = VerifiedProc(os.path.dirname(self.path))
+        process = proc.process(self.pid)
+        if process.start_time != self.start_time:
+            process.close()
+            raise ProcessGoneError(self.pid, str(self))
+        return cls._owning(process, options)
+
+
+@dataclass(frozen=True, slots=True)
+class HostDirectory:
+    """A directory by its host path."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return self.path
+
+    def reopen(self, cls: RootClass, options: OptionArguments) -> Any:
+        return cls.at(self.path, **options)
+
+
+@dataclass(frozen=True, slots=True)
+class Beneath:
+    """A directory in another root."""
+
+    root: AnyRoot
+    path: bytes
+
+    def __str__(self) -> str:
+        return os.path.join(self.root.origin, os.fsdecode(self.path.lstrip(b"/")))
+
+    def reopen(self, cls: RootClass, options: OptionArguments) -> Any:
+        return self.root.beneath(self.path, **options)
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """A descriptor of the caller's; ``label`` is its name in procfs."""
+
+    label: str
+
+    def __str__(self) -> str:
+        return self.label
+
+    def reopen(self, cls: RootClass, options: OptionArguments) -> NoReturn:
+        raise TypeError(f"a root made by Root.from_fd cannot be pickled: {self.label}")
+
+
+def note(origin: Origin, process: ProcessDir | None) -> str:
+    """Return the note that names a root in errors."""
+    words = str(origin)
+    if not words.isprintable():
+        # A name that others gave must not speak to the terminal.
+        words = repr(words)
+    return (
+        f"in the root {words}"
+        if process is None
+        else (f"in the root of process {process.pid} ({words})")
+    )
+
+
+def unpickled(
+    cls: RootClass, origin: Origin, options: OptionArguments, dev: int, ino: int
+) -> AnyRoot:
+    """Open a root that was pickled again. Raises ``ESTALE`` if it is another directory now."""
+    root: AnyRoot = origin.reopen(cls, options)
+    if root.identity[:2] != (dev, ino):
+        root.close()
+        raise OSError(ESTALE, "no longer the directory that was pickled", str(origin))
+    return root

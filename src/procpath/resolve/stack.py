@@ -1,0 +1,114 @@
+"""The directories from a top down to where the work is, the deepest ones held open.
+
+A bounded number of descriptors serves any depth: a directory that was closed is opened again
+as the ``..`` of the one below it, and has to be the one that it was.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from errno import ESTALE
+from types import TracebackType
+from typing import Self
+
+from procpath.linux import Descriptor, openat
+from procpath.resolve.identity import Birth, birth
+
+
+class MovedError(OSError):
+    """A directory above was moved, so that ``..`` no longer leads back to it (``ESTALE``)."""
+
+    def __init__(self) -> None:
+        super().__init__(ESTALE, "a directory above was moved by a concurrent change")
+
+
+class _Level:
+    """One directory on the way down."""
+
+    __slots__ = ("birth", "by_link", "directory")
+
+    def __init__(self, directory: Descriptor, by_link: bool) -> None:
+        self.directory = directory
+        self.by_link = by_link
+        """reached through a link, so its ``..`` does not lead to the level above"""
+        self.birth: Birth | None = None
+        """of a directory that was closed"""
+
+
+class DirectoryStack:
+    """The way from the directory ``top`` to :attr:`dirfd`.
+
+    Parameters: ``top``, which :meth:`restart` leaves open and the end of a ``with`` block
+    closes; ``flags``, to open directories above again; ``most_held``, how many directories
+    besides the top stay open.
+    """
+
+    __slots__ = ("_flags", "_levels", "_most_held", "_spare", "dirfd", "top")
+
+    def __init__(self, top: Descriptor, flags: int, most_held: int) -> None:
+        self.top = top
+        self.dirfd = top.value
+        """number of the directory at the end of the way; the stack closes it"""
+        self._flags = flags
+        self._most_held = most_held
+        self._levels = [_Level(top, by_link=False)]
+        # Which open levels may be closed, from above. Not the top, and not a level above one
+        # that was reached through a link: no ".." leads back to it.
+        self._spare: deque[int] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.restart()
+        self.top.close()
+
+    def restart(self) -> None:
+        """Go to the top."""
+        levels = self._levels
+        while len(levels) > 1:
+            levels.pop().directory.close()
+        self._spare.clear()
+        self.dirfd = self.top.value
+
+    def enter(self, directory: Descriptor, *, by_link: bool = False) -> None:
+        """Go down into ``directory``, which the stack closes; ``by_link`` if a link led there."""
+        number = len(self._levels)
+        spare = self._spare
+        if by_link and spare and spare[-1] == number - 1:
+            spare.pop()
+        self._levels.append(_Level(directory, by_link))
+        spare.append(number)
+        self.dirfd = directory.value
+        if len(spare) > self._most_held:
+            level = self._levels[spare.popleft()]
+            level.birth = birth(level.directory.value)
+            level.directory.close()
+
+    def leave(self) -> Descriptor:
+        """Go up to the directory that :meth:`enter` came from; return the one left, still open.
+
+        Raises :class:`MovedError` where ``..`` no longer leads there.
+        """
+        levels, spare = self._levels, self._spare
+        number = len(levels) - 1
+        left = levels[number]
+        above = levels[number - 1]
+        if above.birth is not None and not left.by_link:
+            found = openat(left.directory.value, b"..", self._flags)
+            if birth(found.value) != above.birth:
+                found.close()
+                raise MovedError
+            above.directory, above.birth = found, None
+        if spare and spare[-1] == number:
+            spare.pop()
+        if number > 1 and (not spare or spare[-1] < number - 1):
+            spare.append(number - 1)
+        levels.pop()
+        self.dirfd = above.directory.value
+        return left.directory
