@@ -40,6 +40,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Scheduling(config, log)
 
 
+# The slow half of the tests. Everything else is to be over in two minutes on two cores.
+_SLOW = {"attackers", "benchmarks", "cve", "differential", "faults", "mutations", "parity"}
+_TESTS = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(_TESTS) and item.path.relative_to(_TESTS).parts[0] in _SLOW:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def tmp_path(tmp_path: Path) -> Iterator[Path]:
     """pytest's own, removed after the test: pytest, who keeps it, fails at removing deep trees."""

@@ -272,6 +272,7 @@ def test_an_iteration_that_is_given_up_closes_what_it_holds(
             assert open_descriptors() == before
 
 
+@pytest.mark.slow
 def test_ten_thousand_levels_are_no_trouble(tmp_path: pathlib.Path, resolver: Resolver) -> None:
     def count(top: pathlib.Path) -> list[int]:
         deep(top, 10_000, ("b",))

@@ -758,6 +758,7 @@ def silent_image(tmp_path_factory: pytest.TempPathFactory, tree: Path) -> Path:
     return image
 
 
+@pytest.mark.slow
 def test_types_that_a_file_system_does_not_tell_are_asked_for(
     silent_image: Path, tmp_path: Path
 ) -> None:

@@ -492,6 +492,7 @@ FAILING: dict[str, tuple[int, Callable[[RootedPath], object]]] = {
 }
 
 
+@pytest.mark.slow
 def test_100000_failing_calls_leak_no_descriptor(rooted: RootedPath, no_leak: None) -> None:
     (rooted / "loop").symlink_to("loop")
     assert sum(times for times, _ in FAILING.values()) > 100_000
@@ -698,6 +699,7 @@ def test_paths_longer_than_the_kernel_takes_work(tmp_path: Path, chosen: Any) ->
             assert [str(path) for path in RootedPath(below).rglob("*")] == ["/it", "/it/link"]
 
 
+@pytest.mark.slow
 def test_links_that_stretch_a_path_cannot_make_it_take_for_ever(resolver: Resolver) -> None:
     """40 links, as many as Linux follows, each 500 directories further down."""
     step, links = 500, 40

@@ -82,6 +82,7 @@ def test_the_path_that_shows_a_hole_is_short() -> None:
     assert path == "/a"
 
 
+@pytest.mark.slow
 def test_hostile_trees_have_each_of_the_shapes_that_they_promise() -> None:
     chosen = SEARCH
     for shows in (

@@ -943,6 +943,7 @@ def test_a_directory_put_in_the_place_of_the_new_one_gets_no_owner(
 DEEP = 10_000
 
 
+@pytest.mark.slow
 def test_ten_thousand_levels_are_copied_with_forty_descriptors(tmp_path: Path) -> None:
     def inside(memory: Path) -> int:
         (memory / "deep").mkdir()

@@ -90,6 +90,7 @@ def test_holes_stay_holes(kind: str, tmp_path: Path) -> None:
     on(kind, tmp_path, inside)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [name for name in FILE_SYSTEMS if name == "ext4"])
 def test_more_links_than_a_file_can_have_become_a_second_file(kind: str, tmp_path: Path) -> None:
     # A tmpfs allows any number of names, ext4 65,000 (EXT4_LINK_MAX).

@@ -274,6 +274,7 @@ def test_what_may_not_be_removed_is_copied_and_the_error_raised(tmp_path: Path) 
     with_memory(tmp_path, inside)
 
 
+@pytest.mark.slow
 def test_ten_thousand_levels_are_moved(tmp_path: Path) -> None:
     def inside(memory: Path) -> int:
         (memory / "one").mkdir()

@@ -126,6 +126,7 @@ def test_a_closed_root_is_no_error_to_ignore(tmp_path: Path) -> None:
 # Big trees
 
 
+@pytest.mark.slow
 def test_ten_thousand_levels_are_removed_with_twenty_descriptors(tmp_path: Path) -> None:
     def inside(memory: Path) -> None:
         (memory / "deep").mkdir()
