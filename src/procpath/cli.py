@@ -21,7 +21,7 @@ from procpath.commands.session import Session, complain
 
 COMMANDS = {
     "resolve": "print where a path leads, without links, as realpath(1) does inside",
-    "cat": "print files, as they are; refuses FIFOs, sockets and devices",
+    "cat": "print files as they are; opens no FIFO, socket or device unless told to",
     "ls": "list directories; owners have their names in the container",
     "stat": "print all that is known about a file, or about a link itself",
     "tree": "draw what is below a directory; follows no links",

@@ -316,15 +316,20 @@ def test_cat_holds_no_whole_file(tree: Path) -> None:
     assert (process.returncode, size) == (0, 2 * limit)
 
 
-def test_cat_refuses_what_is_no_regular_file(tree: Path) -> None:
+def test_cat_opens_a_special_file_only_when_asked_to(tree: Path) -> None:
     (tree / "srv/to-fifo").symlink_to("/srv/fifo")
     os.mknod(tree / "srv/null", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
     for name in ("fifo", "to-fifo", "null"):
         ran = here("cat", f"{tree}:/srv/{name}")
         assert (ran.status, ran.out) == (1, b"")
-        assert ran.err == (
-            f"procpath: {tree}:/srv/{name}: a FIFO, socket or device, which cat does not open\n"
-        )
+        assert ran.err.startswith(f"procpath: {tree}:/srv/{name}: not opened: a FIFO, socket, ")
+        assert "--special" in ran.err
+    assert here("cat", "--special", f"{tree}:/srv/null") == (0, b"", "")
+    with subprocess.Popen(["sh", "-c", "echo told >$0", tree / "srv/fifo"]):
+        assert here("cat", "--special", f"{tree}:/srv/to-fifo") == (0, b"told\n", "")
+
+
+def test_cat_refuses_directories_and_loops(tree: Path) -> None:
     ran = here("cat", f"{tree}:/etc", f"{tree}:/srv/loop")
     assert ran.err.splitlines() == [
         f"procpath: {tree}:/etc: Is a directory",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 import procpath
 from procpath.commands.output import Output, discard, printable
-from procpath.errors import UnverifiedProcError
+from procpath.errors import SpecialFileError, UnverifiedProcError
 
 if TYPE_CHECKING:
     from procpath import Root, RootedPath, VerifiedProc
@@ -166,9 +166,23 @@ def add_json(parser: argparse.ArgumentParser | argparse._MutuallyExclusiveGroup)
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
+def add_special(parser: argparse.ArgumentParser) -> None:
+    """Add ``--special``, as ``special_files``, an option of the roots."""
+    parser.add_argument(
+        "--special",
+        dest="special_files",
+        action="store_const",
+        const="allow",
+        default="refuse",
+        help="open FIFOs, sockets, devices and files of kernel file systems (/proc, /sys) too",
+    )
+
+
 def complain(where: str, reason: OSError | str) -> None:
     """Print ``procpath: WHERE: REASON`` in one line on standard error."""
-    if isinstance(reason, OSError):
+    if isinstance(reason, SpecialFileError):
+        reason = "not opened: a FIFO, socket, device or kernel file (use --special to open it)"
+    elif isinstance(reason, OSError):
         reason = reason.strerror or str(reason)
     _to_stderr(f"{where}: {reason}")
 
