@@ -41,16 +41,14 @@ COMMANDS = ["resolve", "cat", "ls", "stat", "tree", "find", "roots", "check", "d
         ("²:/x", "²", "/x"),
     ],
 )
-def test_an_address_is_a_pid_or_a_directory_and_a_path(
-    typed: str, holder: int | str, path: str
-) -> None:
+def test_address_is_a_holder_and_a_path(typed: str, holder: int | str, path: str) -> None:
     assert parse_address(typed) == (holder, path)
 
 
 @pytest.mark.parametrize(
     "typed", ["", "x", "1", "1:", "1:etc", ":/etc", "0:/x", f"{'9' * 5000}:/x", "/etc/passwd"]
 )
-def test_what_is_no_address_is_wrong_usage(typed: str) -> None:
+def test_invalid_address_is_wrong_usage(typed: str) -> None:
     ran = here("ls", typed)
     assert (ran.status, ran.out) == (2, b"")
     usage, line = ran.err.splitlines()
@@ -77,7 +75,7 @@ def test_what_is_no_address_is_wrong_usage(typed: str) -> None:
     ],
     ids=shlex.join,
 )
-def test_wrong_usage_is_told_in_one_line_below_the_usage(arguments: list[str]) -> None:
+def test_wrong_usage_is_one_line_below_the_usage(arguments: list[str]) -> None:
     ran = here(*arguments)
     assert (ran.status, ran.out) == (2, b"")
     assert ran.err.startswith("usage: procpath")
@@ -93,7 +91,7 @@ def test_each_command_explains_itself(command: str) -> None:
     assert command in os.fsdecode(here("--help").out)
 
 
-def test_the_version_is_that_of_the_distribution_or_says_that_there_is_none() -> None:
+def test_version_is_that_of_the_distribution() -> None:
     assert re.fullmatch(r"procpath (\d+\.\d+\.\d+\S*|\(not installed\))", printed("--version")[0])
 
 
@@ -119,7 +117,7 @@ def test_a_missing_process_is_named_in_one_line() -> None:
         assert ran.err == f"procpath: {pid}:/etc: process {pid} does not exist (any more)\n"
 
 
-def test_of_a_process_that_may_not_be_traced_the_missing_right_is_named() -> None:
+def test_untraceable_process_names_the_missing_right() -> None:
     ran = as_nobody(here, "cat", f"{os.getpid()}:/etc/passwd")
     assert (ran.status, ran.out) == (1, b"")
     [line] = ran.err.splitlines()
@@ -137,7 +135,7 @@ def test_a_host_path_that_is_no_directory_is_named(tree: Path) -> None:
     ]
 
 
-def test_one_address_that_fails_does_not_stop_the_others(tree: Path) -> None:
+def test_failing_address_stops_no_other(tree: Path) -> None:
     ran = here("cat", f"{tree}:/run/x", f"{tree}:/nowhere", f"{tree}:/var/run/x")
     assert ran == (
         1,
@@ -146,7 +144,7 @@ def test_one_address_that_fails_does_not_stop_the_others(tree: Path) -> None:
     )
 
 
-def test_a_failure_is_told_after_what_was_printed_before(tree: Path) -> None:
+def test_errors_come_after_what_was_printed_before(tree: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "procpath", "cat", f"{tree}:/run/x", f"{tree}:/nowhere"],
         stdout=subprocess.PIPE,
@@ -168,7 +166,7 @@ def test_a_message_is_one_line_that_no_terminal_obeys(hostile: Path) -> None:
 # Standard output and standard error
 
 
-def test_a_reader_that_goes_away_ends_it_without_a_word(tree: Path) -> None:
+def test_closed_pipe_ends_it_silently(tree: Path) -> None:
     with open(tree / "large", "wb") as file:
         file.truncate(64 << 20)
     for arguments in (["cat", f"{tree}:/large"], ["find", "/:/usr"]):
@@ -216,7 +214,7 @@ def test_a_closed_standard_output_is_told_in_one_line(command: str) -> None:
     assert done.stderr == "procpath: standard output: Bad file descriptor\n"
 
 
-def test_with_standard_error_closed_a_failure_is_told_by_the_status_alone() -> None:
+def test_closed_standard_error_leaves_the_status() -> None:
     done = subprocess.run(
         ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-m", "procpath", "cat", "/:/nowhere"],
         stdout=subprocess.PIPE,

@@ -48,7 +48,7 @@ def test_check_tells_what_is_missing() -> None:
     assert report["procfs"]["source"] == "mounted"
 
 
-def test_a_user_namespace_with_all_ids_is_not_the_initial_one() -> None:
+def test_identity_map_is_not_the_initial_namespace() -> None:
     def check() -> Ran:
         with ExitStack() as stack:
             pid = stack.enter_context(living(lambda: linux.unshare(linux.CLONE_NEWUSER)))

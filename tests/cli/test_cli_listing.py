@@ -20,7 +20,7 @@ from procpath import linux
 # ls
 
 
-def test_ls_sorts_by_name_and_hides_what_begins_with_a_dot(tree: Path) -> None:
+def test_ls_sorts_and_hides_dot_names(tree: Path) -> None:
     assert printed("ls", f"{tree}:/srv") == ["dangling", "fifo", "loop"]
     assert printed("ls", "-a", f"{tree}:/srv") == [
         ".hidden",
@@ -31,7 +31,7 @@ def test_ls_sorts_by_name_and_hides_what_begins_with_a_dot(tree: Path) -> None:
     ]
 
 
-def test_ls_follows_a_link_to_a_directory_and_lists_anything_else_itself(tree: Path) -> None:
+def test_ls_follows_links_to_directories_only(tree: Path) -> None:
     assert printed("ls", f"{tree}:/var/run") == ["x"]
     for path in ("/run/x", "/srv/dangling", "/srv/loop", "/srv/fifo"):
         assert printed("ls", f"{tree}:{path}") == [os.path.basename(path)]
@@ -84,7 +84,7 @@ def test_ls_names_owners_as_the_container_does(mapped_container: RuncContainer) 
     assert owners == [["cellarer", "cellar"], ["alice-within", "alices"]]
 
 
-def test_ls_shows_numbers_where_accounts_cannot_be_read(tree: Path) -> None:
+def test_ls_shows_ids_if_accounts_are_unreadable(tree: Path) -> None:
     (tree / "etc/passwd").unlink()
     os.mkfifo(tree / "etc/passwd")
     (tree / "etc/group").unlink()
@@ -115,7 +115,7 @@ def test_names_go_into_a_pipe_byte_by_byte(hostile: Path) -> None:
     assert here("resolve", f"{hostile}:/link").out == b"/d/" + raw + b"\n"
 
 
-def test_ls_names_no_account_that_is_longer_than_an_account_can_be(tree: Path) -> None:
+def test_ls_ignores_overlong_account_names(tree: Path) -> None:
     (tree / "etc/passwd").write_text(f"{'a' * 300}:x:1234:\n")
     (tree / "etc/group").write_text(f"{'g' * 256}:x:1234:\n")
     [line] = printed("ls", "-l", f"{tree}:/run")
@@ -139,7 +139,7 @@ def test_ls_keeps_little_of_each_entry(tmp_path: Path, option: str, most: int) -
         tracemalloc.stop()
 
 
-def test_a_link_that_has_no_text_for_us_is_listed(container: RuncContainer) -> None:
+def test_link_without_a_text_is_listed(container: RuncContainer) -> None:
     # We are not in its PID namespace, in which `self` is a process.
     ran = here("ls", "-l", f"{container.pid}:/proc")
     assert (ran.status, ran.err) == (0, "")
@@ -152,7 +152,7 @@ def test_a_link_that_has_no_text_for_us_is_listed(container: RuncContainer) -> N
     assert "├── self" in drawn.lines
 
 
-def test_a_link_that_may_not_be_read_is_named_and_listed() -> None:
+def test_unreadable_link_is_reported_and_listed() -> None:
     for command in (["ls", "-l"], ["tree", "-L", "1"], ["find", "--json", "-maxdepth", "1"]):
         ran = as_nobody(here, *command, "/proc:/1")
         assert ran.status == 1
@@ -163,7 +163,7 @@ def test_a_link_that_may_not_be_read_is_named_and_listed() -> None:
 # stat
 
 
-def test_stat_tells_of_a_link_itself_or_with_an_option_of_its_end(tree: Path) -> None:
+def test_stat_shows_a_link_or_its_target(tree: Path) -> None:
     link = dict(line.split(maxsplit=1) for line in printed("stat", f"{tree}:/var/run"))
     assert link["address"] == f"{tree}:/var/run"
     assert link["type"] == "symlink -> /run"
@@ -176,7 +176,7 @@ def test_stat_tells_of_a_link_itself_or_with_an_option_of_its_end(tree: Path) ->
     assert end["size"].startswith("7, ")
 
 
-def test_stat_tells_mount_points_and_owners_on_both_sides(mapped_container: RuncContainer) -> None:
+def test_stat_shows_mount_points_and_both_owners(mapped_container: RuncContainer) -> None:
     pid, offset = mapped_container.pid, mapped_container.host_id_of_root
     [run] = json.loads(here("stat", "--json", f"{pid}:/run").out)
     assert run["mount_point"] is True
@@ -221,7 +221,7 @@ def test_tree_draws_what_is_there(tree: Path) -> None:
     ]
 
 
-def test_tree_goes_as_deep_as_it_is_told_and_shows_hidden_names_when_asked(tree: Path) -> None:
+def test_tree_options_set_depth_and_hidden_names(tree: Path) -> None:
     assert printed("tree", "-L", "1", f"{tree}:/")[1:] == [
         "├── etc",
         "├── run",
@@ -237,7 +237,7 @@ def test_tree_follows_a_link_at_the_start_alone(tree: Path) -> None:
     assert printed("tree", f"{tree}:/var/run") == ["/var/run", "└── x", "", "0 directories, 1 file"]
 
 
-def test_tree_draws_in_ascii_where_the_locale_has_no_more(tree: Path) -> None:
+def test_tree_draws_in_ascii_in_the_c_locale(tree: Path) -> None:
     (tree / "var/café").mkdir()
     ran = procpath("tree", f"{tree}:/var", LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
     assert (ran.status, ran.err) == (0, "")
@@ -268,7 +268,7 @@ def test_tree_and_find_go_down_a_very_deep_tree() -> None:
     assert (found.status, found.lines[-1]) == (0, "/d" * depth)
 
 
-def test_what_may_not_be_read_is_told_and_the_rest_is_shown() -> None:
+def test_unreadable_directory_does_not_stop_a_walk() -> None:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         root.chmod(0o755)
@@ -357,7 +357,7 @@ def test_resolve_prints_where_it_leads_or_fails(tree: Path) -> None:
     ]
 
 
-def test_a_trace_shows_every_step_and_the_end_in_its_last_line(tree: Path) -> None:
+def test_trace_shows_every_step_and_the_end(tree: Path) -> None:
     assert printed("resolve", "--trace", f"{tree}:/var/../var/run/x") == [
         "/     start at the root",
         "/     enter var",
@@ -370,7 +370,7 @@ def test_a_trace_shows_every_step_and_the_end_in_its_last_line(tree: Path) -> No
     ]
 
 
-def test_a_trace_of_what_leads_nowhere_shows_where_it_stopped(tree: Path) -> None:
+def test_trace_shows_where_a_path_stopped(tree: Path) -> None:
     ran = here("resolve", "--trace", f"{tree}:/srv/dangling")
     assert ran.status == 1
     assert "follow dangling -> /nowhere//at/all/" in ran.lines[-2]

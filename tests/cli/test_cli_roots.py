@@ -83,7 +83,7 @@ def test_roots_lists_each_mount_namespace_once(
     assert re.fullmatch(rf" *{one.pid} +\d+ +1  Own Linux +sleep 600", line)
 
 
-def test_the_first_process_is_the_oldest_whatever_its_number() -> None:
+def test_oldest_process_comes_first() -> None:
     def look() -> Ran:
         linux.unshare(linux.CLONE_NEWPID)
         return run_in_child(_look_at_two_processes, 1000, 500)
@@ -112,7 +112,7 @@ def _look_at_two_processes(before_older: int, before_younger: int) -> Ran:
     return here("roots", "--json")
 
 
-def test_another_process_stands_in_for_the_first_one_that_has_ended(
+def test_next_process_stands_in_for_an_ended_one(
     start_container: Callable[[], RuncContainer],
 ) -> None:
     container = start_container()
@@ -129,7 +129,7 @@ def test_another_process_stands_in_for_the_first_one_that_has_ended(
     assert list(describe(proc, namespace, [gone.pid, os.getpid()])) == []
 
 
-def test_processes_that_may_not_be_looked_into_are_counted_in_one_line() -> None:
+def test_uninspectable_processes_are_counted() -> None:
     ran = as_nobody(here, "roots")
     assert ran.status == 0
     [line] = ran.err.splitlines()
@@ -159,7 +159,7 @@ def test_a_hostile_os_release_is_no_name(
     assert [entry["os"] for entry in listed if entry["pid"] == process.pid] == [None]
 
 
-def test_what_a_container_says_of_itself_cannot_break_a_line_or_a_terminal(
+def test_claims_of_a_container_are_escaped(
     start_namespace: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
     evil = os.fsdecode(b"\x1b[31m\xffevil")
@@ -244,7 +244,7 @@ def be_called(name: bytes) -> Callable[[], None]:
     return rename
 
 
-def test_a_root_that_hangs_is_told_after_a_second_and_the_others_listed() -> None:
+def test_hanging_root_costs_a_second_and_no_other_root() -> None:
     started = time.monotonic()
     (hanging, good), ran = roots_beside(put_etc_on_a_server_that_never_answers, nothing)
     assert time.monotonic() - started < 10
@@ -263,7 +263,7 @@ def test_no_name_of_a_process_hides_a_container(name: bytes) -> None:
     assert {entry["pid"] for entry in json.loads(ran.out)} >= set(pids)
 
 
-def test_a_thread_stands_for_a_process_whose_main_thread_has_ended() -> None:
+def test_thread_stands_for_an_ended_main_thread() -> None:
     def end_main_thread() -> None:
         reader, writer = os.pipe()
         if os.fork():
@@ -286,7 +286,7 @@ def test_a_thread_stands_for_a_process_whose_main_thread_has_ended() -> None:
     assert thread["command"]
 
 
-def test_an_answer_that_fails_is_told_with_what_was_known() -> None:
+def test_failed_answer_keeps_what_was_known() -> None:
     def fail() -> Iterator[str]:
         yield "known"
         raise ValueError("no number")
@@ -295,14 +295,14 @@ def test_an_answer_that_fails_is_told_with_what_was_known() -> None:
     assert answer_in_time(lambda: iter([])) == (None, "")
 
 
-def test_a_long_command_line_takes_no_time() -> None:
+def test_shortening_takes_linear_time() -> None:
     text = "\u00e9" + r"\001" * (1 << 20)
     started = time.process_time()
     assert shortened(text, 60) == text[:57] + "..."
     assert time.process_time() - started < 0.5
 
 
-def test_accents_take_no_column_but_not_for_ever() -> None:
+def test_accents_take_no_column_up_to_a_limit() -> None:
     assert shortened("e\u0301" * 10, 10) == "e\u0301" * 10
     assert shortened("e\u0301" * 11, 10) == "e\u0301" * 7 + "..."
     assert len(shortened("\u0301" * 5000, 10)) < 100

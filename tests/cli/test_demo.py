@@ -142,7 +142,7 @@ def test_the_demo_fits_into_80_columns(scratch: Path) -> None:
     assert max(map(len, ran.lines)) <= 80
 
 
-def test_where_no_container_can_be_made_the_demo_says_why_in_one_line(scratch: Path) -> None:
+def test_impossible_demo_says_why_in_one_line(scratch: Path) -> None:
     ran = run_in_child(_run_without_user_namespaces, scratch)
     assert (ran.status, ran.out) == (1, b"")
     [line] = ran.err.splitlines()
@@ -180,7 +180,7 @@ def test_an_interrupted_demo_leaves_nothing(
     wait_for_end(started)
 
 
-def test_a_demo_interrupted_at_the_terminal_leaves_nothing(scratch: Path) -> None:
+def test_interrupt_at_the_terminal_leaves_nothing(scratch: Path) -> None:
     with interrupted_demo(scratch) as (process, started):
         # As the terminal does it: to all of the foreground process group.
         os.killpg(process.pid, signal.SIGINT)
@@ -272,9 +272,7 @@ def test_the_container_is_one(scratch: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("handles_are_there", "no_leak")
-def test_a_container_that_cannot_be_started_leaves_nothing(
-    scratch: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_container_leaves_nothing(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", os.fspath(scratch))
 
     def forbidden(flags: int) -> None:

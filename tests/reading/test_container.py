@@ -70,9 +70,7 @@ def ask_each(container: RuncContainer, command: str, paths: list[str]) -> list[s
     return container.exec(["sh", "-c", script, "sh", *paths]).splitlines()
 
 
-def test_reading_through_links_gives_what_is_read_inside(
-    here: RuncContainer, root: RootedPath
-) -> None:
+def test_reading_gives_what_is_read_inside(here: RuncContainer, root: RootedPath) -> None:
     for path in FILES:
         assert (root / path).read_text() == here.exec(["cat", path]), path
 
@@ -83,9 +81,7 @@ def test_a_name_that_is_not_utf8_is_read(here: RuncContainer, root: RootedPath) 
     assert (root / "srv" / name).read_text() == here.exec(["sh", "-c", "cat /srv/caf*"])
 
 
-def test_resolving_gives_the_path_that_readlink_gives_inside(
-    here: RuncContainer, root: RootedPath
-) -> None:
+def test_resolving_gives_what_readlink_gives_inside(here: RuncContainer, root: RootedPath) -> None:
     paths = FILES + DIRECTORIES
     expected = ask_each(here, 'readlink -f "$p"', paths)
     assert [str((root / path).resolve(strict=True)) for path in paths] == expected
@@ -115,7 +111,7 @@ def test_the_hosts_files_are_out_of_reach(here: RuncContainer, root: RootedPath)
             here.exec(["cat", path])
 
 
-def test_a_root_file_system_by_its_host_path_confines_as_well(
+def test_root_by_its_host_path_confines_too(
     here: RuncContainer, resolver: Literal["openat2", "walk"]
 ) -> None:
     assert (here.rootfs / "evil").read_text() == HOST_SECRET
@@ -154,9 +150,7 @@ def test_globbing_gives_what_the_shell_gives_inside(
     assert sorted(map(str, root.glob(pattern))) == sorted(inside)
 
 
-def test_globbing_all_levels_gives_what_find_gives_inside(
-    here: RuncContainer, root: RootedPath
-) -> None:
+def test_rglob_gives_what_find_gives_inside(here: RuncContainer, root: RootedPath) -> None:
     inside = here.exec(["find", "/etc", "/srv", "-name", "*.conf"]).splitlines()
     found = [*(root / "etc").rglob("*.conf"), *(root / "srv").glob("**/*.conf")]
     assert sorted(map(str, found)) == sorted(inside)
@@ -245,7 +239,7 @@ def test_resolve_prints_what_readlink_prints_inside(here: RuncContainer) -> None
         assert printed("resolve", f"{here.pid}:{path}") == here.exec(["readlink", "-f", path])
 
 
-def test_resolve_trace_shows_each_link_and_where_it_ended(here: RuncContainer) -> None:
+def test_resolve_trace_shows_each_link_and_the_end(here: RuncContainer) -> None:
     trace = printed("resolve", "--trace", f"{here.pid}:/srv/current")
     for link in ["/srv/stock", "/etc/alternatives/stock", "/var/lib/cellar/stock"]:
         assert link in trace
@@ -276,7 +270,7 @@ def test_roots_shows_each_container_once(
     assert {container.pid, mapped_container.pid} <= {entry["pid"] for entry in listed}
 
 
-def test_after_the_container_was_killed_a_held_root_reads_and_a_new_one_is_refused(
+def test_held_root_outlives_a_killed_container(
     start_container: Callable[[], RuncContainer], resolver: Literal["openat2", "walk"]
 ) -> None:
     container = start_container()
