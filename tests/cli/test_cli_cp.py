@@ -386,7 +386,7 @@ def test_no_name_can_break_a_line_or_a_terminal(root: Path, local: Path) -> None
         (["1:/x", "-"], "neither standard input nor output"),
         (["-", "1:/x"], "neither standard input nor output"),
         (["1:/x", ""], "an empty path"),
-        (["1:/x", "1:tmp"], "'1:tmp' is no PID:/path; a local file is ./1:tmp"),
+        (["1:/x", "1:tmp"], "not a PID:/path: '1:tmp'; a local file is ./1:tmp"),
         (["0:/x", "."], "0 cannot be a PID"),
     ],
     ids=str,
@@ -492,3 +492,8 @@ def test_an_interrupt_leaves_nothing_behind(
 def test_it_runs_as_its_users_run_it(root: Path, local: Path) -> None:
     assert procpath("cp", f"{root}:/usr/os-release", ".") == QUIET
     assert portrait(local) == {"os-release": "ID=inside\n"}
+
+
+def test_advice_names_the_options_of_the_command(root: Path, local: Path) -> None:
+    os.mknod(root / "run/null", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    assert complaint(f"{root}:/run/null", ".").endswith("creates one only with -a")

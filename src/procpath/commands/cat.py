@@ -6,6 +6,7 @@ import argparse
 import os
 
 from procpath.commands.session import Session, add_addresses, add_special
+from procpath.errors import SpecialFileError
 
 _CHUNK = 1 << 18
 
@@ -20,7 +21,12 @@ def run(args: argparse.Namespace, session: Session) -> None:
     """Print the file at each address."""
     for address, root in session.roots(args.addresses, special_files=args.special_files):
         with session.telling(address):
-            fd = root.open(address.path, os.O_RDONLY)
+            try:
+                fd = root.open(address.path, os.O_RDONLY)
+            except SpecialFileError:
+                reason = "a FIFO, socket, device or kernel file, which only --special opens"
+                session.complain(str(address), reason)
+                continue
             try:
                 while chunk := os.read(fd, _CHUNK):
                     session.out.write(chunk)

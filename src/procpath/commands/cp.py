@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from errno import ENOENT
 from time import monotonic
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from procpath.commands.output import shortened
-from procpath.commands.session import Address, Session, parse_address
+from procpath.commands.session import Address, Session, add_special, parse_address
 from procpath.errors import os_error
 from procpath.tree.copy import Choices, Tally
 from procpath.tree.copy.merge import Merge, MergedDirectory
@@ -39,14 +39,14 @@ a directory is merged with a directory and keeps its own; one never replaces the
 that is new appears when it is whole, or not at all.
 
 New files belong to whoever runs procpath; -a keeps the owners, by their numbers outside of any
-user namespace. FIFOs and sockets are made anew, devices with -a only; none is ever opened."""
+user namespace. FIFOs and sockets are created, not opened; devices with -a only."""
 
 _OF_A_PROCESS = re.compile(r"[0-9]+:")
 _ALL_IN_IT = ("", ".", "..")
 """Last components that give a copy no name: what is in the directory is copied."""
 
 _PATIENCE = 1.0
-"""Seconds without a line on how far it is."""
+"""seconds without a progress line"""
 _INTERVAL = 0.1
 
 _End: TypeAlias = "Address | str"
@@ -54,7 +54,7 @@ _End: TypeAlias = "Address | str"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Tell the parser what the command takes."""
+    """Add the arguments of the command."""
     parser.epilog = _EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
@@ -72,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="as -r, and keep modes, times, extended attributes, owners, and links as links",
     )
+    add_special(parser)
 
 
 def run(args: argparse.Namespace, session: Session) -> None:
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace, session: Session) -> None:
 
 
 class _Target(argparse.Action):
-    """Takes the target, after which all ends are known."""
+    """Take the target, and require that the ends are not all local."""
 
     def __call__(
         self,
@@ -107,6 +108,7 @@ class _Run:
         self._target: _End = args.target
         self._archive: bool = args.archive
         self._recursive: bool = args.recursive or args.archive
+        self._special_files: Literal["refuse", "allow"] = args.special_files
         self._session = session
         self._progress = progress
         self._merge = Merge(
@@ -163,7 +165,7 @@ class _Run:
         if isinstance(end, str):
             return HostPlace(end)
         self._progress.erase()
-        root = self._session.open_root(end)
+        root = self._session.open_root(end, special_files=self._special_files)
         if root is None:
             return None
         held.enter_context(root)
@@ -183,7 +185,7 @@ class _Run:
 
 
 class _Progress:
-    """A line on standard error, if that is a terminal, that says how far it is."""
+    """A progress line on standard error, if that is a terminal."""
 
     def __init__(self) -> None:
         # None where it was closed (2>&-).
@@ -230,7 +232,7 @@ class _Progress:
 
 
 def _end(text: str) -> _End:
-    """A source or target by what was typed, for ``argparse``."""
+    """Parse a source or target, for ``argparse``."""
     if ":/" in text:
         return parse_address(text)
     if text == "-":
@@ -239,12 +241,12 @@ def _end(text: str) -> _End:
         raise argparse.ArgumentTypeError("an empty path")
     if _OF_A_PROCESS.match(text):
         # Rather than make a local file of this name.
-        raise argparse.ArgumentTypeError(f"{text!r} is no PID:/path; a local file is ./{text}")
+        raise argparse.ArgumentTypeError(f"not a PID:/path: {text!r}; a local file is ./{text}")
     return text
 
 
 def _name(end: _End) -> str:
-    """The last component as it was typed."""
+    """Return the last component as it was typed."""
     path = end if isinstance(end, str) else end.path
     return path.rstrip("/").rpartition("/")[2]
 
@@ -262,7 +264,7 @@ def _existing_directory(target: Place, held: ExitStack) -> MergedDirectory | Non
 
 
 def _size(count: float) -> str:
-    """A number of bytes, for people."""
+    """Return a number of bytes in the unit that fits."""
     if count < 1024:
         return f"{count:.0f} B"
     for unit in ("KiB", "MiB", "GiB"):

@@ -17,13 +17,19 @@ from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 import procpath
 from procpath.commands.output import Output, discard, printable
-from procpath.errors import SpecialFileError, UnverifiedProcError
+from procpath.errors import UnverifiedProcError
 
 if TYPE_CHECKING:
     from procpath import Root, RootedPath, VerifiedProc
     from procpath.options import OptionArguments
 
 _OF_PROCESS = re.compile(r"([0-9]+):(/.*)", re.DOTALL)
+
+_OPTIONS = {
+    "preserve_metadata=True": "-a",
+    'special_files="allow"': "--special",
+}
+"""What errors advise, and the option that does it."""
 
 
 class Address(NamedTuple):
@@ -180,10 +186,10 @@ def add_special(parser: argparse.ArgumentParser) -> None:
 
 def complain(where: str, reason: OSError | str) -> None:
     """Print ``procpath: WHERE: REASON`` in one line on standard error."""
-    if isinstance(reason, SpecialFileError):
-        reason = "not opened: a FIFO, socket, device or kernel file (use --special to open it)"
-    elif isinstance(reason, OSError):
+    if isinstance(reason, OSError):
         reason = reason.strerror or str(reason)
+        for argument, option in _OPTIONS.items():
+            reason = reason.replace(argument, option)
     _to_stderr(f"{where}: {reason}")
 
 
