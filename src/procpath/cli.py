@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from procpath.commands.output import Output, OutputFailedError, discard, printable
 from procpath.commands.session import Session, complain
@@ -47,8 +47,6 @@ An ADDRESS is PID:/path, or DIR:/path for a directory of the host (a DIR of digi
 written ./123). On a terminal, names that contain control characters are quoted as for a shell.
 In JSON, the bytes of names that are not UTF-8 are \\udc80 to \\udcff; Python's os.fsencode()
 gives the bytes back."""
-
-N = TypeVar("N")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -132,13 +130,13 @@ class _CommandParser(_Parser):
     """The arguments of one command, whose module is imported when they are parsed."""
 
     def parse_known_args(  # type: ignore[override]  # typeshed has overloads for a None
-        self, args: Sequence[str] | None = None, namespace: N | None = None
-    ) -> tuple[argparse.Namespace | N, list[str]]:
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
         """Parse the arguments; ``run`` of the result is the function of the command."""
         command = import_module(f"procpath.commands.{self.prog.rpartition(' ')[2]}")
         command.add_arguments(self)
         self.set_defaults(run=command.run)
-        return super().parse_known_args(args, namespace)
+        return super().parse_known_args(args, namespace or argparse.Namespace())
 
 
 class _ShowVersion(argparse.Action):

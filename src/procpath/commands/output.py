@@ -142,12 +142,14 @@ class Output:
 
         room = shutil.get_terminal_size().columns
         widths = list(map(_cell_width, cells))
-        for count in range(max(1, min(len(cells), room // (_GAP + 1))), 0, -1):
+        count = max(1, min(len(cells), room // (_GAP + 1)))
+        while True:
             height = max(1, -(-len(cells) // count))
             tops = range(0, len(cells), height)
             columns = [max(widths[top : top + height]) for top in tops]
-            if sum(columns) + _GAP * (len(columns) - 1) <= room:
+            if count == 1 or sum(columns) + _GAP * (len(columns) - 1) <= room:
                 break
+            count -= 1
         for line in range(min(height, len(cells))):
             row = [
                 self._padded(cells[top + line], width, to_the_right=False)
