@@ -117,7 +117,7 @@ class _Run:
             progress.count,
         )
         self._made: dict[str, str] = {}
-        """which source was copied into the target by which name"""
+        """the source of each name copied into the target"""
 
     def copy_all(self, held: ExitStack) -> None:
         """Copy every source; ``held`` closes what is open for as long as the target is."""
@@ -227,7 +227,7 @@ class _Progress:
             self._stream.flush()
             self._width = len(line)
         except OSError:
-            # The terminal was closed; that is no reason to end a copy.
+            # The terminal was closed. The copy goes on.
             self._stream = None
 
 

@@ -35,7 +35,7 @@ _DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
 _LONGEST_NAME = 256
 """bytes of an account name, LOGIN_NAME_MAX of Linux (sysconf(3))"""
 
-Tell: TypeAlias = Callable[[OSError], None]
+OnError: TypeAlias = Callable[[OSError], None]
 """Reports an error."""
 
 
@@ -49,14 +49,14 @@ class Entry(NamedTuple):
     """the text of a link, if it was asked for and could be read"""
 
     @classmethod
-    def of(cls, path: RootedPath, tell: Tell | None = None) -> Self:
+    def of(cls, path: RootedPath, on_error: OnError | None = None) -> Self:
         """Look at ``path``, at the link itself if it is one.
 
-        ``tell`` is called with the error if the text of the link cannot be read; without it the
+        ``on_error`` is called with the error if the text of the link cannot be read; without it the
         text is not read.
         """
         fd = path.root_handle.open(str(path), os.O_PATH | os.O_NOFOLLOW)
-        return cls._held(fd, str(path), tell)
+        return cls._held(fd, str(path), on_error)
 
     @classmethod
     def of_target(cls, path: RootedPath) -> Self:
@@ -64,7 +64,7 @@ class Entry(NamedTuple):
         return cls._held(path.root_handle.open(str(path), os.O_PATH), str(path), None)
 
     @classmethod
-    def of_child(cls, directory: int, path: str, tell: Tell | None = None) -> Self:
+    def of_child(cls, directory: int, path: str, on_error: OnError | None = None) -> Self:
         """Look at the last name of ``path`` in a held directory, as :meth:`of` does."""
         flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
@@ -72,14 +72,14 @@ class Entry(NamedTuple):
         except OSError as error:
             error.filename = path
             raise
-        return cls._held(fd, path, tell)
+        return cls._held(fd, path, on_error)
 
     @classmethod
-    def _held(cls, fd: int, path: str, tell: Tell | None) -> Self:
+    def _held(cls, fd: int, path: str, on_error: OnError | None) -> Self:
         with Descriptor(fd):
             status = os.fstat(fd)
             target = None
-            if tell is not None and stat.S_ISLNK(status.st_mode):
+            if on_error is not None and stat.S_ISLNK(status.st_mode):
                 try:
                     target = os.readlink("", dir_fd=fd)
                 except OSError as error:
@@ -87,7 +87,7 @@ class Entry(NamedTuple):
                     # thread, or `self` in a PID namespace that we are not in (proc(5)).
                     if error.errno != ENOENT:
                         error.filename = path
-                        tell(error)
+                        on_error(error)
         return cls(path, status, target)
 
     @property

@@ -14,7 +14,7 @@ from fnmatch import translate
 from functools import partial
 
 from procpath import RootedPath
-from procpath.commands.entry import Entry, Owners, Tell
+from procpath.commands.entry import Entry, OnError, Owners
 from procpath.commands.session import Session, add_addresses, add_json
 
 _TYPES = {
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace, session: Session) -> None:
                     owners = Owners(start.root_handle)
                     search = _Search(args, start, partial(session.blame, address))
                     for path in search.paths():
-                        if (entry := search.entry(path, search.tell)) is not None:
+                        if (entry := search.entry(path, search.on_error)) is not None:
                             emit(entry.record(address, owners))
         return
     end = "\0" if args.null else "\n"
@@ -77,14 +77,14 @@ def run(args: argparse.Namespace, session: Session) -> None:
 
 
 class _Search:
-    """What to look for, and below which path. ``tell`` is called with the errors."""
+    """What to look for, and below which path. ``on_error`` is called with the errors."""
 
-    def __init__(self, args: argparse.Namespace, start: RootedPath, tell: Tell) -> None:
+    def __init__(self, args: argparse.Namespace, start: RootedPath, on_error: OnError) -> None:
         self._maxdepth: int | None = args.maxdepth
         self._types: frozenset[int] | None = args.type
         self._matches = _matcher(args.name)
         self._start = start
-        self.tell = tell
+        self.on_error = on_error
 
     def paths(self) -> Iterator[RootedPath]:
         """Yield what matches, each directory before what is in it."""
@@ -95,7 +95,7 @@ class _Search:
         if not stat.S_ISDIR(first.status.st_mode) or self._maxdepth == 0:
             return
         depth_of_start = len(start.parts)
-        for directory, dirnames, filenames in start.walk(on_error=self.tell):
+        for directory, dirnames, filenames in start.walk(on_error=self.on_error):
             names = [*dirnames, *filenames]
             if len(directory.parts) - depth_of_start + 1 == self._maxdepth:
                 dirnames.clear()
@@ -104,22 +104,22 @@ class _Search:
                 if self._types is None or self._has_type(self.entry(path, None)):
                     yield path
 
-    def entry(self, path: RootedPath, tell: Tell | None) -> Entry | None:
+    def entry(self, path: RootedPath, on_error: OnError | None) -> Entry | None:
         """Look at ``path``. Return None, after a message, if it was removed meanwhile."""
         try:
-            return self._first(tell) if path == self._start else Entry.of(path, tell)
+            return self._first(on_error) if path == self._start else Entry.of(path, on_error)
         except OSError as error:
-            self.tell(error)
+            self.on_error(error)
             return None
 
-    def _first(self, tell: Tell | None) -> Entry:
+    def _first(self, on_error: OnError | None) -> Entry:
         """Look at the start of the search, or at the link there if it leads nowhere."""
         try:
             return Entry.of_target(self._start)
         except OSError as error:
             if error.errno not in _LEADS_NOWHERE:
                 raise
-            return Entry.of(self._start, tell)
+            return Entry.of(self._start, on_error)
 
     def _has_type(self, entry: Entry | None) -> bool:
         if entry is None:
@@ -145,5 +145,5 @@ def _types(text: str) -> frozenset[int]:
 
 
 def _matcher(pattern: str | None) -> Callable[[str], object]:
-    """Return what tells whether a name matches. A dot at its start is like any other character."""
+    """Return a match function. A dot at the start of a name is like any other character."""
     return re.compile("" if pattern is None else translate(pattern)).match

@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from procpath import RootedPath
-from procpath.commands.entry import Entry, Owners, Tell, local_time
+from procpath.commands.entry import Entry, OnError, Owners, local_time
 from procpath.commands.output import Cell, Output
 from procpath.commands.session import Session, add_addresses, add_json
 from procpath.linux import Descriptor
@@ -49,12 +49,12 @@ def run(args: argparse.Namespace, session: Session) -> None:
             if len(args.addresses) > 1:
                 out.print(f"{before}{out.name(str(address))}:")
                 before = "\n"
-            tell = partial(session.blame, address)
+            on_error = partial(session.blame, address)
             if args.long:
                 owners = Owners(path.root_handle)
-                out.table(_LongRows(listing.entries(tell), owners, out), right=_RIGHT)
+                out.table(_LongRows(listing.entries(on_error), owners, out), right=_RIGHT)
             elif out.is_terminal:
-                out.columns([entry.cell(out) for entry in listing.entries(tell)])
+                out.columns([entry.cell(out) for entry in listing.entries(on_error)])
             else:
                 for name in listing.names:
                     out.print(name)
@@ -73,16 +73,16 @@ class _Listing(NamedTuple):
     """The names to list, and how to look at one."""
 
     names: list[str]
-    look: Callable[[str, Tell], Entry]
+    look: Callable[[str, OnError], Entry]
 
-    def entries(self, tell: Tell) -> Iterator[Entry]:
-        """Look at each name; ``tell`` is called with the errors."""
+    def entries(self, on_error: OnError) -> Iterator[Entry]:
+        """Look at each name; ``on_error`` is called with the errors."""
         for name in self.names:
             try:
-                yield self.look(name, tell)
+                yield self.look(name, on_error)
             except OSError as error:
                 # Removed meanwhile; the others are still to be listed.
-                tell(error)
+                on_error(error)
 
 
 @contextmanager
@@ -95,12 +95,12 @@ def _listing(path: RootedPath, hidden_too: bool) -> Iterator[_Listing]:
             raise
         fd = None
     if fd is None:
-        yield _Listing([Entry.of(path).name], lambda _, tell: Entry.of(path, tell))
+        yield _Listing([Entry.of(path).name], lambda _, on_error: Entry.of(path, on_error))
         return
     with Descriptor(fd):
         names = sorted(name for name in os.listdir(fd) if hidden_too or not name.startswith("."))
         top = str(path).rstrip("/")
-        yield _Listing(names, lambda name, tell: Entry.of_child(fd, f"{top}/{name}", tell))
+        yield _Listing(names, lambda name, on_error: Entry.of_child(fd, f"{top}/{name}", on_error))
 
 
 class _LongRows:

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_addresses(parser)
     parser.add_argument(
-        "-L", "--dereference", action="store_true", help="follow links, and tell of what is there"
+        "-L", "--dereference", action="store_true", help="follow links, and print what is there"
     )
     add_json(parser)
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from procpath import RootedPath
-from procpath.commands.entry import Entry, Tell
+from procpath.commands.entry import Entry, OnError
 from procpath.commands.find import depth
 from procpath.commands.output import Output
 from procpath.commands.session import Session, add_addresses
@@ -73,10 +73,10 @@ class _Drawing:
     """The tree at one address, as far as it is drawn."""
 
     def __init__(
-        self, args: argparse.Namespace, start: RootedPath, tell: Tell, out: Output
+        self, args: argparse.Namespace, start: RootedPath, on_error: OnError, out: Output
     ) -> None:
         self._start = start
-        self._tell = tell
+        self._on_error = on_error
         self._levels: int | None = args.levels
         self._hidden_too: bool = args.all
         self._out = out
@@ -107,7 +107,7 @@ class _Drawing:
     def _unreadable(self, error: OSError) -> None:
         if not self._open:
             raise error
-        self._tell(error)
+        self._on_error(error)
         # The walk leaves this directory out, so the next line is the one after it.
         self._print_to_next_directory()
 
@@ -136,10 +136,10 @@ class _Drawing:
         """Return the name of what is not a directory, with the text of a link."""
         name = self._out.name(path.name)
         try:
-            entry = Entry.of(path, self._tell)
+            entry = Entry.of(path, self._on_error)
         except OSError as error:
             # It was there when the directory was listed.
-            self._tell(error)
+            self._on_error(error)
             return name
         return self._out.paint(name, entry.style) + entry.pointing(self._out)
 
