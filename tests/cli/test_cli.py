@@ -121,7 +121,9 @@ def test_untraceable_process_names_the_missing_right() -> None:
     ran = as_nobody(here, "cat", f"{os.getpid()}:/etc/passwd")
     assert (ran.status, ran.out) == (1, b"")
     [line] = ran.err.splitlines()
-    assert line.startswith(f"procpath: {os.getpid()}:/etc/passwd: process {os.getpid()} may not ")
+    assert line.startswith(
+        f"procpath: {os.getpid()}:/etc/passwd: no permission to inspect process "
+    )
     assert "CAP_SYS_PTRACE" in line
 
 
