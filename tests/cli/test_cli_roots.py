@@ -247,7 +247,7 @@ def be_called(name: bytes) -> Callable[[], None]:
 def test_hanging_root_costs_a_second_and_no_other_root() -> None:
     started = time.monotonic()
     (hanging, good), ran = roots_beside(put_etc_on_a_server_that_never_answers, nothing)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     assert ran.status == 1
     assert ran.err == f"procpath: process {hanging}: no answer within 1 second\n"
     found = {entry["pid"]: entry for entry in json.loads(ran.out)}

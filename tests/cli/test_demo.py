@@ -68,7 +68,7 @@ def pids(ran: Ran) -> list[int]:
 
 def wait_for_end(pids: list[int]) -> None:
     """Wait until none of the processes is there any more, except as a zombie of somebody's."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(_runs(pid) for pid in pids):
         assert time.monotonic() < deadline, f"{pids} go on"
         time.sleep(0.01)
@@ -175,7 +175,7 @@ def test_an_interrupted_demo_leaves_nothing(
 ) -> None:
     with interrupted_demo(scratch) as (process, started):
         process.send_signal(number)
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (status, b"")
     wait_for_end(started)
 
@@ -184,7 +184,7 @@ def test_interrupt_at_the_terminal_leaves_nothing(scratch: Path) -> None:
     with interrupted_demo(scratch) as (process, started):
         # As the terminal does it: to all of the foreground process group.
         os.killpg(process.pid, signal.SIGINT)
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, b"")
     wait_for_end(started)
 
@@ -192,7 +192,7 @@ def test_interrupt_at_the_terminal_leaves_nothing(scratch: Path) -> None:
 def test_a_killed_demo_leaves_no_process(scratch: Path) -> None:
     with interrupted_demo(scratch) as (process, started):
         process.kill()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
     wait_for_end(started)
     # Files are all that cannot be taken away by who is dead.
     [left] = scratch.iterdir()
@@ -228,7 +228,7 @@ def interrupted_demo(scratch: Path) -> Iterator[tuple[subprocess.Popen[bytes], l
 
 def processes_of(demo: subprocess.Popen[bytes]) -> list[int]:
     """Its container's processes, once both are there."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         assert time.monotonic() < deadline, "no container was started"
         first = children(demo.pid)
