@@ -67,7 +67,10 @@ LIES = {
         lambda: [line for line in open(attacks.own("status")) if line.startswith("Pid:")],
     ),
     "directory over fd": Lie(
-        "fd", attacks.lying_directory, attacks.ask_fd, lambda: os.path.islink(attacks.own("fd/1"))
+        "fd",
+        attacks.lying_directory,
+        attacks.ask_fd,
+        lambda: os.path.islink(attacks.own("fd") + "/1"),
     ),
     "another's fdinfo": Lie(
         "fdinfo",

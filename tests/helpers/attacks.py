@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -34,8 +35,9 @@ def mount_over_link(source: str, target: str) -> None:
 
 
 def own(name: str) -> str:
-    """The host path of an entry of this process's directory."""
-    return f"/proc/{os.getpid()}/{name}"
+    """The host path of an entry of this process's directory; of descriptors, of this thread's."""
+    thread = f"task/{threading.get_native_id()}/" if name in ("fd", "fdinfo", "fd/") else ""
+    return f"/proc/{os.getpid()}/{thread}{name}"
 
 
 def lying_file() -> str:
@@ -145,6 +147,10 @@ def ask_number(proc: VerifiedProc) -> int:
         return process.pid
 
 
+def ask_self(proc: VerifiedProc) -> str:
+    return proc.readlink("self")
+
+
 def ask_numbered_status(proc: VerifiedProc) -> bool:
     with proc.process(os.getpid()) as process:
         return f"\nPid:\t{os.getpid()}\n" in process.read_text("status")
@@ -243,12 +249,17 @@ def _attacks() -> list[Attack]:
         Attack(
             "sibling link over root", lambda: mount_over_link(own("cwd"), own("root")), ask_root
         ),
-        Attack("link over self", lambda: mount_over_link(lying_link(), "/proc/self"), ask_number),
         Attack(
-            "sibling link over self",
-            lambda: mount_over_link("/proc/thread-self", "/proc/self"),
+            "link over thread-self",
+            lambda: mount_over_link(lying_link(), "/proc/thread-self"),
+            ask_number,
+        ),
+        Attack(
+            "sibling link over thread-self",
+            lambda: mount_over_link("/proc/self", "/proc/thread-self"),
             ask_status,
         ),
+        Attack("link over self", lambda: mount_over_link(lying_link(), "/proc/self"), ask_self),
         Attack(
             "link over ns/mnt",
             lambda: mount_over_link(own("ns/net"), own("ns/mnt")),

@@ -20,7 +20,7 @@ from procpath import linux
 from procpath.errors import UnverifiedProcError
 
 # PROC_ROOT_INO of include/linux/proc_ns.h: the root of every procfs since Linux 2.4.
-_ROOT_INO = 1
+ROOT_INO = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def require_inode_one(st: os.stat_result, where: str) -> str:
 
     Against a part of a procfs bound over the whole, such as ``/proc/1`` over ``/proc``.
     """
-    if st.st_ino != _ROOT_INO:
+    if st.st_ino != ROOT_INO:
         raise UnverifiedProcError(
             f"inode number is {st.st_ino}, not 1: a part of a procfs, not its root", where
         )
@@ -196,7 +196,7 @@ def require_device(st: os.stat_result, device: int, where: str) -> None:
             f"{os.major(device)}:{os.minor(device)}: something is mounted over it",
             where,
         )
-    if st.st_ino == _ROOT_INO:
+    if st.st_ino == ROOT_INO:
         raise UnverifiedProcError("inode number is 1: the procfs's root is mounted over it", where)
 
 

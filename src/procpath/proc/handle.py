@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import operator
 import os
+import threading
 from errno import EACCES, EBADF
 from types import TracebackType
 from typing import IO, Any, BinaryIO, Literal, Self, TextIO, overload
@@ -21,7 +22,7 @@ from procpath.linux import FIND_DIRECTORY_NOFOLLOW
 from procpath.proc import checks
 from procpath.proc.checks import Check
 from procpath.proc.lookup import components
-from procpath.proc.own import Own, SelfFd, descriptor_name, this_process
+from procpath.proc.own import Own, SelfFd, descriptor_name, status_of, this_process
 from procpath.proc.process import ProcessDir, ProcFile, open_file
 from procpath.proc.source import DEFAULT_PATH, Source, open_procfs
 
@@ -74,15 +75,27 @@ class VerifiedProc:
         After ``fork`` the child gets another, for it may be in another PID namespace.
         """
         this = this_process()
-        found = _defaults.get(this)
+        held: tuple[tuple[int, int], VerifiedProc] | None = getattr(_of_thread, "default", None)
+        if held is not None and held[0] == this and not held[1].closed:
+            return held[1]
+        default = VerifiedProc._default_of(this)
+        if not default._own.lookup().is_open_here():
+            # The thread had descriptors of its own before (unshare(2), CLONE_FILES).
+            default = VerifiedProc()
+        _of_thread.default = this, default
+        return default
+
+    @staticmethod
+    def _default_of(process: tuple[int, int]) -> VerifiedProc:
+        found = _defaults.get(process)
         if found is None or found.closed:
             # Without a lock, which a fork could leave locked for ever. Each of these is atomic,
             # also without the GIL.
             if found is not None:
-                _defaults.pop(this, None)
-            found = _defaults.setdefault(this, VerifiedProc())
+                _defaults.pop(process, None)
+            found = _defaults.setdefault(process, VerifiedProc())
             for other in list(_defaults):
-                if other != this:
+                if other != process:
                     _defaults.pop(other, None)
         return found
 
@@ -188,8 +201,10 @@ class VerifiedProc:
     def self_fdinfo(self, fd: int) -> BinaryIO:
         """Open what the kernel says about the descriptor ``fd`` (proc_pid_fdinfo(5))."""
         name = descriptor_name(fd)
-        directory = self._own.directory("fdinfo", checks.FDINFO)
         where = f"{self._path}/self/fdinfo/{name}"
+        # First of all: the directory could get the number of a closed descriptor.
+        status_of(fd, where)
+        directory = self._own.directory("fdinfo", checks.FDINFO)
         try:
             opened = self._own.lookup().open(directory.value, name, os.O_RDONLY, checks.FILE, where)
         except FileNotFoundError:
@@ -265,3 +280,4 @@ class VerifiedProc:
 
 
 _defaults: dict[tuple[int, int], VerifiedProc] = {}
+_of_thread = threading.local()

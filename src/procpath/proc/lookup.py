@@ -81,6 +81,14 @@ class Lookup:
             raise os_error(-fd.value, self.where)
         return fd.value >= 0
 
+    def is_open_here(self) -> bool:
+        """Return whether this thread's descriptors include the root."""
+        try:
+            status = os.fstat(self.root.value)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == (self.device, checks.ROOT_INO)
+
     def describe(self) -> Check:
         """Return how overmounts beneath the root are found at each lookup."""
         if self._openat2:

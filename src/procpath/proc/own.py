@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import operator
 import os
+import re
 import threading
+from collections.abc import Callable
 from errno import EBADF, ENOENT
 from stat import filemode
 
@@ -20,6 +22,8 @@ from procpath.proc import checks
 from procpath.proc.checks import Check, Kind
 from procpath.proc.lookup import Lookup
 from procpath.proc.process import ProcessDir
+
+_ANOTHER_OBJECT = "led to another object than the descriptor's: something was mounted over it"
 
 _forks = 0
 
@@ -41,26 +45,65 @@ def this_process() -> tuple[int, int]:
     return _forks, os.getpid()
 
 
+_THREAD_SELF = re.compile(r"([0-9]+)/task/[0-9]+")
+
+
 class _Found:
     """What one thread has found about itself."""
 
-    __slots__ = ("checks", "directories", "process", "this")
+    __slots__ = ("_held", "_thread_id", "checks", "process", "this", "thread")
 
     def __init__(self, lookup: Lookup) -> None:
+        self._held: dict[str, tuple[Descriptor, os.stat_result]] = {}
+        self._thread_id = threading.get_native_id()
         self.this = this_process()
-        where = f"{lookup.where}/self"
+        where = f"{lookup.where}/thread-self"
         try:
-            text = lookup.readlink(lookup.root.value, "self", where)
+            # A thread may have descriptors of its own (unshare(2), CLONE_FILES): "self" has those
+            # of the main thread.
+            self.thread = lookup.readlink(lookup.root.value, "thread-self", where)
         except FileNotFoundError:
-            # proc_self_get_link() of fs/proc/self.c, for a reader whom the namespace lacks.
+            # proc_thread_self_get_link() of fs/proc/thread_self.c, for a reader whom the
+            # namespace lacks.
             raise FileNotFoundError(
-                ENOENT, "this process is not in the PID namespace that this procfs shows", where
+                ENOENT,
+                "this process is not in the PID namespace that this procfs shows",
+                f"{lookup.where}/self",
             ) from None
-        if not (text.isascii() and text.isdecimal()):
-            raise UnverifiedProcError(f"leads to {text!r}, which is not a PID", where)
-        self.process = text
-        self.directories: dict[str, Descriptor] = {}
-        self.checks = {"": _describe_pid_namespace(int(text), where)}
+        match = _THREAD_SELF.fullmatch(self.thread)
+        if match is None:
+            raise UnverifiedProcError(f"leads to {self.thread!r}, which is not a thread", where)
+        self.process = match[1]
+        self.checks = {"": _describe_pid_namespace(int(self.process), f"{lookup.where}/self")}
+
+    def directory(self, lookup: Lookup, name: str, kind: Kind) -> Descriptor:
+        """Return this thread's directory ``name``, which is opened once."""
+        if name not in self._held:
+            where = f"{lookup.where}/self/{name}"
+            beneath = f"{self.thread}/{name}"
+            held = lookup.open(lookup.root.value, beneath, FIND_DIRECTORY_NOFOLLOW, kind, where)
+            status = os.fstat(held.value)
+            self._held[name] = held, status
+            self.checks[name] = _describe_entry(kind, status, where)
+        return self._held[name][0]
+
+    # Defaults, since module globals may be gone when the interpreter exits.
+    def __del__(
+        self,
+        _this_thread: Callable[[], int] = threading.get_native_id,
+        _fstat: Callable[[int], os.stat_result] = os.fstat,
+        _samestat: Callable[[os.stat_result, os.stat_result], bool] = os.path.samestat,
+    ) -> None:
+        # Another thread that forgets what this one found closes the numbers in its own table.
+        if _this_thread() == self._thread_id:
+            return
+        for held, status in self._held.values():
+            try:
+                is_ours = _samestat(_fstat(held.value), status)
+            except OSError:
+                is_ours = False
+            if not is_ours:
+                held.detach()
 
 
 class Own:
@@ -91,17 +134,8 @@ class Own:
         self._threads = threading.local()
 
     def directory(self, name: str, kind: Kind) -> Descriptor:
-        """Return this thread's directory ``name``, which is opened once."""
-        found = self._found()
-        held = found.directories.get(name)
-        if held is None:
-            lookup = self.lookup()
-            where = f"{self._where}/self/{name}"
-            beneath = f"{found.process}/{name}"
-            held = lookup.open(lookup.root.value, beneath, FIND_DIRECTORY_NOFOLLOW, kind, where)
-            found.checks[name] = _describe_entry(kind, held.value, where)
-            found.directories[name] = held
-        return held
+        """Return this thread's directory ``name``."""
+        return self._found().directory(self.lookup(), name, kind)
 
     def open_file(self, name: str) -> Descriptor:
         """Open this process's file ``name`` for reading."""
@@ -135,7 +169,7 @@ class Own:
 
 
 class SelfFd:
-    """The directory ``/proc/self/fd`` of this process, found again after ``fork``.
+    """The directory ``/proc/thread-self/fd`` of this thread, found again after ``fork``.
 
     Good as ``dir_fd=`` for one call; so used, its names are descriptors' numbers and its
     entries magic links. Made by :meth:`VerifiedProc.self_fd`, and closed with that.
@@ -167,6 +201,7 @@ class SelfFd:
         """Return what ``fd`` refers to, as the kernel words it: a host path, ``pipe:[1234]``."""
         name = descriptor_name(fd)
         where = self._where(name)
+        status_of(fd, where)
         directory = self.descriptor()
         lookup = self._own.lookup()
         try:
@@ -183,7 +218,11 @@ class SelfFd:
         ``O_PATH`` descriptor holds.
         """
         name = descriptor_name(fd)
-        self._require_link(self.descriptor(), name)
+        held = status_of(fd, self._where(name))
+        directory = self.descriptor()
+        self._require_link(directory, name)
+        found = os.stat(name, dir_fd=directory.value)
+        self._require_same(fd, held, found, name)
         return name
 
     def reopen(self, fd: int, flags: int) -> int:
@@ -199,6 +238,8 @@ class SelfFd:
         """As :meth:`reopen`; the descriptor belongs to the object returned."""
         name = descriptor_name(fd)
         where = self._where(name)
+        # First of all: the directory could get the number of a closed descriptor.
+        held = status_of(fd, where)
         directory = self.descriptor()
         try:
             self._require_link(directory, name)
@@ -207,9 +248,10 @@ class SelfFd:
             raise os_error(EBADF, where) from None
         except OSError as error:
             raise about(error, where) from None
-        if not self._own.lookup().detached:
-            with closed_on_error(reopened) as number:
-                _require_same_object(fd, number, where)
+        with closed_on_error(reopened) as number:
+            self._require_same(fd, held, os.fstat(number), name)
+            if not self._own.lookup().detached and checks.mount_id(fd) != checks.mount_id(number):
+                raise UnverifiedProcError(_ANOTHER_OBJECT, where)
         return reopened
 
     def _require_link(self, directory: Descriptor, name: str) -> None:
@@ -217,6 +259,14 @@ class SelfFd:
         lookup = self._own.lookup()
         if not lookup.detached:
             lookup.require_link(directory.value, name, self._where(name))
+
+    def _require_same(
+        self, fd: int, held: os.stat_result, found: os.stat_result, name: str
+    ) -> None:
+        """Require that the link of ``fd`` led to what that holds (as in CVE-2025-31133)."""
+        # An overlay may number a file anew when it is opened for writing and thereby copied up.
+        if not os.path.samestat(held, found) and not os.path.samestat(os.fstat(fd), found):
+            raise UnverifiedProcError(_ANOTHER_OBJECT, self._where(name))
 
     def _where(self, name: str) -> str:
         return f"{self._own._where}/self/fd/{name}"
@@ -232,17 +282,16 @@ def descriptor_name(fd: int) -> str:
     return str(number)
 
 
-def _require_same_object(fd: int, reopened: int, where: str) -> None:
-    """Require that nothing was mounted over the link meanwhile (as in CVE-2025-31133)."""
-    if not os.path.sameopenfile(fd, reopened):
-        raise UnverifiedProcError(
-            "led to another object than the descriptor's: something was mounted over it", where
-        )
+def status_of(fd: int, where: str) -> os.stat_result:
+    """Return fstat(2) of a descriptor, the entry ``where``."""
+    try:
+        return os.fstat(fd)
+    except OSError as error:
+        raise about(error, where) from None
 
 
-def _describe_entry(kind: Kind, fd: int, where: str) -> Check:
-    """Return what the checks saw that ``fd`` passed when it was opened."""
-    st = os.fstat(fd)
+def _describe_entry(kind: Kind, st: os.stat_result, where: str) -> Check:
+    """Return what the checks saw that the entry passed when it was opened."""
     detail = (
         f"inode {st.st_ino} on device {os.major(st.st_dev)}:{os.minor(st.st_dev)}, "
         f"{filemode(st.st_mode)}, {st.st_nlink} links"
