@@ -20,6 +20,7 @@ from procpath import VerifiedProc, linux
 # check
 
 
+@pytest.mark.root
 def test_check_tells_what_is_here() -> None:
     report = json.loads(here("check", "--json").out)
     found = {finding["name"]: finding["available"] for finding in report["findings"]}

@@ -60,6 +60,7 @@ def start_namespace(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[b
         process.wait()
 
 
+@pytest.mark.root
 def test_roots_lists_each_mount_namespace_once(
     start_namespace: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
@@ -138,6 +139,7 @@ def test_uninspectable_processes_are_counted() -> None:
     assert len(ran.lines) == 2
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("trap", ["fifo", "loop", "directory", "endless", "absent", "no name"])
 def test_a_hostile_os_release_is_no_name(
     start_namespace: Callable[..., subprocess.Popen[bytes]], tmp_path: Path, trap: str
@@ -159,6 +161,7 @@ def test_a_hostile_os_release_is_no_name(
     assert [entry["os"] for entry in listed if entry["pid"] == process.pid] == [None]
 
 
+@pytest.mark.root
 def test_claims_of_a_container_are_escaped(
     start_namespace: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
@@ -244,6 +247,7 @@ def be_called(name: bytes) -> Callable[[], None]:
     return rename
 
 
+@pytest.mark.root
 def test_hanging_root_costs_a_second_and_no_other_root() -> None:
     started = time.monotonic()
     (hanging, good), ran = roots_beside(put_etc_on_a_server_that_never_answers, nothing)
@@ -263,6 +267,7 @@ def test_no_name_of_a_process_hides_a_container(name: bytes) -> None:
     assert {entry["pid"] for entry in json.loads(ran.out)} >= set(pids)
 
 
+@pytest.mark.root
 def test_thread_stands_for_an_ended_main_thread() -> None:
     def end_main_thread() -> None:
         reader, writer = os.pipe()

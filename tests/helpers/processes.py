@@ -7,7 +7,10 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from helpers.support import dump_error, raise_dumped
 from procpath import linux
+
+_READY = b"ready"
 
 
 @contextmanager
@@ -17,15 +20,22 @@ def living(prepare: Callable[[], object] = lambda: None) -> Iterator[int]:
     pid = os.fork()
     if pid == 0:
         try:
-            prepare()
-            os.write(writer, b"x")
+            try:
+                prepare()
+            except BaseException as error:
+                os.write(writer, dump_error(error))
+                raise
+            os.write(writer, _READY)
             signal.pause()
         finally:
             os._exit(1)
     try:
         os.close(writer)
-        assert os.read(reader, 1) == b"x"
-        os.close(reader)
+        with open(reader, "rb", buffering=0) as pipe:
+            # Not to its end: what ``prepare`` has forked has the pipe open too.
+            report = pipe.read(len(_READY))
+            if report != _READY:
+                raise_dumped(report + pipe.read())
         yield pid
     finally:
         os.kill(pid, signal.SIGKILL)

@@ -18,14 +18,25 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from errno import EPERM
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
+import pytest
+
+from helpers.refusals import PrivilegeError, note_refusal
 from procpath import linux
 from procpath.commands.container import enter_user_namespace
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+_RESULT = b"result:"
+
+
+class _Skipped(Exception):
+    """The child called ``pytest.skip``."""
 
 
 class ChildFailedError(Exception):
@@ -61,21 +72,18 @@ def run_in_child(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
             os.waitpid(pid, 0)
     if status != 0 or not report:
         raise ChildFailedError(f"the child ended with wait status {status:#x} and said nothing")
-    error: BaseException | None
-    result: T
-    error, text, result = pickle.loads(report)
-    if error is None:
-        return result
-    error.add_note(f"In the child:\n{text}")
-    raise error
+    if not report.startswith(_RESULT):
+        raise_dumped(report)
+    result: T = pickle.loads(report.removeprefix(_RESULT))
+    return result
 
 
 def _report(writer: int, func: Callable[..., Any], args: Any, kwargs: Any) -> NoReturn:
     try:
         try:
-            report = pickle.dumps((None, "", func(*args, **kwargs)))
+            report = _RESULT + pickle.dumps(func(*args, **kwargs))
         except BaseException as error:
-            report = _dump_error(error)
+            report = dump_error(error)
         with open(writer, "wb") as pipe:
             pipe.write(report)
         os._exit(0)
@@ -83,16 +91,31 @@ def _report(writer: int, func: Callable[..., Any], args: Any, kwargs: Any) -> No
         os._exit(1)
 
 
-def _dump_error(error: BaseException) -> bytes:
-    text = traceback.format_exc()
+def dump_error(error: BaseException) -> bytes:
+    """Pickle what was raised, for :func:`raise_dumped` in the process at the other end."""
+    text = "".join(traceback.format_exception(error))
+    note_refusal(error)
+    if isinstance(error, pytest.skip.Exception):
+        # pytest's class cannot be pickled.
+        error = _Skipped(error.msg)
     try:
-        dumped = pickle.dumps((error, text, None))
+        dumped = pickle.dumps((error, text))
         # An exception with required arguments pickles well and fails to unpickle.
         pickle.loads(dumped)
     except Exception as unpicklable:
         substitute = ChildFailedError(f"{error!r} (not picklable: {unpicklable})")
-        return pickle.dumps((substitute, text, None))
+        return pickle.dumps((substitute, text))
     return dumped
+
+
+def raise_dumped(report: bytes) -> NoReturn:
+    """Raise what :func:`dump_error` pickled, with the traceback of the child as a note."""
+    error: BaseException
+    error, text = pickle.loads(report)
+    if isinstance(error, _Skipped):
+        pytest.skip(str(error))
+    error.add_note(f"In the child:\n{text}")
+    raise error
 
 
 def become_root() -> None:
@@ -142,6 +165,10 @@ def fs_sysctls(**wanted: int) -> Iterator[None]:
     They belong to the machine and not to a namespace, so test runs take turns.
     """
     files = {name: Path("/proc/sys/fs", name) for name in wanted}
+    if not all(os.access(file, os.W_OK) for file in files.values()):
+        raise PrivilegeError(
+            EPERM, f"needs root's rights to set {', '.join(map(str, files.values()))}"
+        )
     with open("/tmp/procpath-sysctls.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         before = {name: file.read_text() for name, file in files.items()}

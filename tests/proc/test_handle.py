@@ -27,6 +27,7 @@ LOOKUPS = {"openat2": {}, "mount numbers": NO_OPENAT2, "listings": NO_MOUNT_IDS}
 SOURCES = ("fsopen", "open_tree", "mounted")
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM, errno.EACCES, errno.ENODEV])
 def test_auto_takes_the_next_best_source_and_says_why(number: int) -> None:
     def sources() -> list[tuple[str, list[str]]]:
@@ -71,6 +72,7 @@ def test_auto_passes_on_errors_that_are_no_missing_feature() -> None:
     assert raised.value.errno == errno.ENOMEM
 
 
+@pytest.mark.root
 def test_mount_calls_are_not_used_before_linux_5_2_whatever_was_ported_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -398,6 +400,7 @@ def test_path_of_another_type_is_a_type_error(path: Any) -> None:
         VerifiedProc(path)
 
 
+@pytest.mark.root
 def test_path_may_be_bytes_or_a_path_and_nul_is_a_value_error() -> None:
     for path in (b"/proc", Path("/proc"), "/proc/", "//proc"):
         with VerifiedProc(path) as proc:  # type: ignore[arg-type]
@@ -485,6 +488,7 @@ def test_self_fd_is_a_dirfd() -> None:
         assert os.path.sameopenfile(own.fileno(), int(own))
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("source", SOURCES)
 def test_reopening_gives_a_new_file_of_the_same_object(source: Any, tmp_path: Path) -> None:
     path = tmp_path / "file"
@@ -505,6 +509,7 @@ def test_reopening_gives_a_new_file_of_the_same_object(source: Any, tmp_path: Pa
     os.close(held)
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("source", SOURCES)
 def test_entry_names_the_link_by_which_a_held_file_is_changed(source: Any, tmp_path: Path) -> None:
     path = tmp_path / "file"
@@ -518,6 +523,7 @@ def test_entry_names_the_link_by_which_a_held_file_is_changed(source: Any, tmp_p
     assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o640
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize(
     ("fd", "error"),

@@ -88,6 +88,7 @@ def test_file_that_was_open_at_the_end_says_that_the_process_is_gone() -> None:
     process.close()
 
 
+@pytest.mark.root
 def test_zombie_has_ended_and_keeps_only_its_status() -> None:
     reader, writer = os.pipe()
     pid = os.fork()
@@ -212,6 +213,7 @@ def self_answers(proc: VerifiedProc) -> bool:
         os.close(writer)
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("source", ["fsopen", "mounted"])
 def test_self_is_found_anew_after_fork(source: Any) -> None:
     with VerifiedProc(source=source) as proc:
@@ -298,6 +300,7 @@ def test_default_that_somebody_closed_is_made_anew() -> None:
     assert run_in_child(inside)
 
 
+@pytest.mark.root
 def test_threads_get_one_default_and_right_answers() -> None:
     def inside() -> tuple[int, list[str], list[str]]:
         threads, errors = 8, []

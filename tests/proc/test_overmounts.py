@@ -31,6 +31,8 @@ from procpath import linux
 from procpath.errors import UnverifiedProcError
 from procpath.proc import VerifiedProc
 
+pytestmark = pytest.mark.root
+
 LOOKUPS = {"openat2": {}, "mount numbers": NO_OPENAT2, "listings": NO_MOUNT_IDS}
 
 

@@ -28,6 +28,7 @@ PR_SET_DUMPABLE = 4
 PR_SET_NAME = 15
 
 
+@pytest.mark.machine_root
 @pytest.mark.parametrize("lookup", LOOKUPS)
 @pytest.mark.parametrize("source", SOURCES)
 def test_everything_is_told_as_plain_paths_tell_it(source: Any, lookup: str) -> None:
