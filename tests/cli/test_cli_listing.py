@@ -370,6 +370,14 @@ def test_trace_shows_every_step_and_the_end(tree: Path) -> None:
     ]
 
 
+def test_long_directory_does_not_widen_a_trace(tree: Path) -> None:
+    name = "d" * 250
+    (tree / name).mkdir()
+    lines = printed("resolve", "--trace", f"{tree}:/{name}/../etc")
+    assert lines[2] == f"/{name}  go up .."
+    assert len(lines[0]) < 150
+
+
 def test_trace_shows_where_a_path_stopped(tree: Path) -> None:
     ran = here("resolve", "--trace", f"{tree}:/srv/dangling")
     assert ran.status == 1

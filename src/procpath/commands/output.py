@@ -42,6 +42,8 @@ _DOTS = "..."
 _CHARACTERS_IN_A_COLUMN = 8
 _GAP = 2
 """spaces between two columns"""
+_WIDEST = 100
+"""columns up to which other rows are aligned with a cell"""
 
 
 class OutputFailedError(Exception):
@@ -128,7 +130,7 @@ class Output:
         widths: list[int] = []
         for row in rows:
             widths = [*widths, *[0] * (len(row) - len(widths))]
-            widths = list(map(max, widths, map(_cell_width, row)))
+            widths = list(map(max, widths, (min(_cell_width(cell), _WIDEST) for cell in row)))
         for row in rows:
             padded = [
                 self._padded(cell, width, number in right)
