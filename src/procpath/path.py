@@ -465,7 +465,8 @@ class RootedPath(LexicalPath, from_segments=True):
 
     def _children(self, entries: list[os.DirEntry[str]]) -> Iterator[Self]:
         prefix = below(str(self), "")
-        paths = self._all_normalized([prefix + entry.name for entry in entries])
+        # One by one: of a deep directory the paths are long.
+        paths = self._all_normalized(prefix + entry.name for entry in entries)
         for path, entry in zip(paths, entries, strict=True):
             path._info_ = entry
             yield path

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from errno import EIO
 from types import TracebackType
 from typing import Self, TypeAlias, cast
 
@@ -110,7 +111,7 @@ class Descent:
 
     def scan_start(self) -> list[os.DirEntry[str]]:
         """Do as :meth:`scan` for the start."""
-        return list(os.scandir(self.start.fd.value))
+        return list_entries(self.start.fd.value)
 
     def scan(self, above: Directory, name: str) -> list[os.DirEntry[str]]:
         """Return the entries of the directory ``name`` in ``above``.
@@ -118,11 +119,11 @@ class Descent:
         Ask for their types before the next call: on a file system that lists none, an entry looks
         itself up by its name and the number of the descriptor, which later may be another's.
         """
-        return list(os.scandir(self._open_last(above, name)))
+        return list_entries(self._open_last(above, name))
 
     def names(self, above: Directory, name: str) -> list[str]:
         """Return the names in the directory ``name`` in ``above``."""
-        return os.listdir(self._open_last(above, name))
+        return list_names(self._open_last(above, name))
 
     def mode_in(self, directory: Directory | None, name: str) -> int | None:
         """Return the ``st_mode`` of ``name``, not followed, in the directory listed last.
@@ -198,7 +199,7 @@ class Descent:
         return self._resolve(above.fd, name)
 
     def _way(self, directory: Directory) -> list[str]:
-        """Return the names from the start to a directory."""
+        """Return the names that lead to a directory from the start."""
         names = []
         while directory is not self.start:
             names.append(directory.name)
@@ -221,6 +222,31 @@ def _raw(path: str) -> bytes:
     return os.fsencode(path)
 
 
+def list_names(fd: int) -> list[str]:
+    """Return the names in the directory ``fd``. Raises ``EIO`` for one that cannot be a name."""
+    names = os.listdir(fd)
+    _require_names(names)
+    return names
+
+
+def list_entries(fd: int) -> list[os.DirEntry[str]]:
+    """Return the entries of the directory ``fd``. Raises as :func:`list_names` does."""
+    entries = list(os.scandir(fd))
+    _require_names([entry.name for entry in entries])
+    return entries
+
+
+def _require_names(names: list[str]) -> None:
+    """Refuse what would make a path to another directory, such as this one or the root.
+
+    A file system in user space (FUSE) lists what it likes. Linux refuses names with a slash
+    since 5.4, by EIO for the whole directory, but not a name that begins with NUL. Of ``.`` and
+    ``..`` Python keeps us.
+    """
+    if "" in names or "/" in "".join(names):
+        raise OSError(EIO, "the directory lists an entry with an invalid name")
+
+
 def scan(directory: Descriptor) -> list[os.DirEntry[str]]:
     """Return the entries of a directory and close it; their types are known.
 
@@ -232,7 +258,7 @@ def scan(directory: Descriptor) -> list[os.DirEntry[str]]:
 
 def entries_of(fd: int) -> list[Entry]:
     """Return the entries of the directory ``fd``; their types are known."""
-    entries: list[Entry] = list(os.scandir(fd))
+    entries: list[Entry] = [*list_entries(fd)]
     try:
         for entry in entries:
             # As _ask_type() asks, the likeliest first; its call would cost more than the answer.

@@ -1,9 +1,9 @@
 """Finding the paths that match a pattern: ``glob``.
 
-Promises the paths and the order of ``pathlib.Path.glob`` in Python 3.14, links being
-followed inside the root and, for ``**``, only when asked. A directory is listed once for each
-part of the pattern that it is reached by. A pattern becomes a chain of selectors, one for each
-part, and they yield in-root paths as text. Rests on :mod:`procpath.tree.descent`.
+The paths and their order are those of ``pathlib.Path.glob`` in Python 3.14. Links are followed
+inside the root and, for ``**``, only when asked. A pattern becomes a chain of selectors, one for
+each part, which yield in-root paths as text. A directory is listed once for each part that
+reaches it. Paths of deep trees are long: what is kept is names, and paths are made one by one.
 """
 
 from __future__ import annotations
@@ -22,16 +22,18 @@ from procpath.root import Root
 from procpath.tree.descent import (
     Descent,
     Directory,
+    Entry,
+    entries_of,
     links_and_directories,
+    list_names,
     open_directory,
     real_directories,
-    scan,
 )
-from procpath.tree.walking import below, is_directory
+from procpath.tree.walking import Identity, below, is_directory
 
 _SPECIAL = ("", ".", "..")
 
-Batches: TypeAlias = "Iterable[list[str]]"
+Batches: TypeAlias = "Iterable[Iterable[str]]"
 """Paths as they are found: those of one directory at a time, which costs less than one by one."""
 
 Entries: TypeAlias = "list[os.DirEntry[str]]"
@@ -214,11 +216,11 @@ class _Names(_Selector):
     def select(self, path: str) -> Batches:
         try:
             with open_directory(self._root, path) as fd:
-                names = os.listdir(fd)
+                names = list_names(fd)
         except OSError as error:
             _require_unlisted(error)
             return ()
-        return ([path + name for name in self._matching(names)],)
+        return self._select_names(path, names)
 
     def select_in(self, above: Directory, name: str, path: str) -> Batches:
         try:
@@ -226,13 +228,15 @@ class _Names(_Selector):
         except OSError as error:
             _require_unlisted(error)
             return ()
-        return ([path + name for name in self._matching(names)],)
+        return self._select_names(path, names)
 
     def select_listed(
         self, path: str, entries: Entries, descent: Descent, directory: Directory | None
     ) -> Batches:
-        names = [entry.name for entry in entries]
-        return ([path + name for name in self._matching(names)],)
+        return self._select_names(path, [entry.name for entry in entries])
+
+    def _select_names(self, path: str, names: list[str]) -> Batches:
+        return (map(path.__add__, self._matching(names)),)
 
 
 class _Listing(_Selector):
@@ -304,10 +308,17 @@ class _RealTree(_Listing):
         self, path: str, entries: Entries, descent: Descent, directory: Directory | None
     ) -> Batches:
         rest = self._rest.select_listed
-        todo = [(directory, path, real_directories(entries))] if directory is not None else []
+        below = real_directories(entries)
         yield from rest(path, entries, descent, directory)
+        if directory is None:
+            return
+        prefix = path
+        # Length of the path above, and what to add to that for the directory's own.
+        todo = [(directory, len(path), "", below)]
         while todo:
-            above, prefix, names = todo.pop()
+            above, length, part, names = todo.pop()
+            # What is taken next lies in a directory on the way to what was taken last.
+            prefix = prefix[:length] + part
             for name in names:
                 path = f"{prefix}{name}/"
                 try:
@@ -318,7 +329,7 @@ class _RealTree(_Listing):
                 kept = None
                 if below := real_directories(entries):
                     kept = descent.keep(above, name)
-                    todo.append((kept, path, below))
+                    todo.append((kept, len(prefix), f"{name}/", below))
                 yield from rest(path, entries, descent, kept)
             descent.release(above)
 
@@ -336,7 +347,7 @@ class _WholeTree(_Listing):
         yield [_without_slash(path) if path.strip("/") else path or "."]
         prefix = path
         levels = [(directory, len(prefix), real_directories(entries))] if directory else []
-        yield [prefix + entry.name for entry in entries]
+        yield map(prefix.__add__, [entry.name for entry in entries])
         while levels:
             above, length, names = levels[-1]
             # Kept once and not on each level: of a deep tree, paths are long.
@@ -354,14 +365,18 @@ class _WholeTree(_Listing):
             prefix = f"{prefix}{name}/"
             if below := real_directories(entries):
                 levels.append((descent.keep(above, name), len(prefix), below))
-            yield [prefix + entry.name for entry in entries]
+            yield map(prefix.__add__, [entry.name for entry in entries])
 
     def select_unlisted(self, path: str) -> Batches:
         return _Exists(self._root).select(path)
 
 
 class _FollowedTree(_Selector):
-    """``**`` through links: each path of the tree is matched as a whole."""
+    """``**`` through links: each path of the tree is matched as a whole.
+
+    It does not go on in a directory that the way there leads through already: two links to ``.``
+    would be 2 to the power of 41 paths, which pathlib tries to find.
+    """
 
     def __init__(self, root: Root, matches: Matcher, rest: _Selector | None) -> None:
         super().__init__(root)
@@ -372,31 +387,41 @@ class _FollowedTree(_Selector):
         start = len(path)
         if self._matches(""):
             yield from (self._rest or _Exists(self._root)).select(path)
-        todo = [path]
+        above: list[Identity] = []
+        prefix = path
+        # Number of directories above, length of their path, and what to add to that.
+        todo = [(0, len(path), "")]
         while todo:
-            directory = todo.pop()
-            for name, is_dir in self._list(directory):
-                found = directory + name
+            depth, length, name = todo.pop()
+            # What is taken next lies in a directory on the way to what was taken last.
+            prefix = prefix[:length] + name
+            del above[depth:]
+            for entry in self._list(prefix, above):
+                found = prefix + entry.name
+                is_dir = entry.is_dir(follow_symlinks=False) or (
+                    entry.is_symlink() and is_directory(self._root, found)
+                )
                 if self._matches(found[start:]):
                     if self._rest is None:
                         yield [found]
                     elif is_dir:
                         yield from self._rest.select(found + "/")
                 if is_dir:
-                    todo.append(found + "/")
+                    todo.append((depth + 1, len(prefix), f"{entry.name}/"))
 
-    def _list(self, path: str) -> Iterator[tuple[str, bool]]:
-        """What is in a directory, and whether each is or leads to a directory."""
+    def _list(self, path: str, above: list[Identity]) -> list[Entry]:
+        """Return the entries of a directory, unless it is one of those ``above``."""
         try:
-            entries = scan(open_directory(self._root, path))
+            with open_directory(self._root, path) as fd:
+                status = os.fstat(fd)
+                identity = (status.st_dev, status.st_ino)
+                if identity in above:
+                    return []
+                above.append(identity)
+                return entries_of(fd)
         except OSError as error:
             _require_unlisted(error)
-            return
-        for entry in entries:
-            is_dir = entry.is_dir(follow_symlinks=False) or (
-                entry.is_symlink() and is_directory(self._root, path + entry.name)
-            )
-            yield entry.name, is_dir
+            return []
 
 
 def _require_unlisted(error: OSError) -> None:

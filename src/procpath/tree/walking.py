@@ -1,8 +1,7 @@
 """Walking a tree of directories, as ``os.walk`` does.
 
-Promises the order and the errors of ``pathlib.Path.walk``, and that without
-``follow_symlinks`` no link below the start is followed, whenever it is put there. Yields
-in-root paths as text. Rests on :mod:`procpath.tree.descent`.
+The order and the errors are those of ``pathlib.Path.walk``. Without ``follow_symlinks`` no link
+below the start is followed, whenever it is put there. In-root paths are yielded as text.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from errno import ELOOP
 from typing import Generic, TypeAlias, TypeVar
 
 from procpath.errors import UnverifiedProcError
@@ -27,21 +27,27 @@ from procpath.tree.descent import (
 OnError: TypeAlias = "Callable[[OSError], object] | None"
 
 Contents: TypeAlias = "tuple[list[str], list[str]]"
-"""The names of the directories in a directory, and of what else is in it."""
+"""The names of the directories in a directory, and those of everything else in it."""
 
 Listed: TypeAlias = "tuple[str, list[str], list[str]]"
-"""One directory of the walk, as ``os.walk`` yields it: its in-root path and its contents."""
+"""An in-root path and the contents of that directory, as ``os.walk`` yields them."""
+
+Identity: TypeAlias = "tuple[int, int]"
+"""Device and inode."""
 
 Place = TypeVar("Place")
 
 
 def walk_following(root: Root, top: str, top_down: bool, on_error: OnError) -> Iterator[Listed]:
-    """Walk the tree at the in-root path ``top``, and through the links in it."""
+    """Walk the tree at the in-root path ``top``, and through the links in it.
+
+    A directory that the way there leads through already is an ``ELOOP`` error.
+    """
     return _Following(root).walk(top, top_down, on_error)
 
 
 def walk_real(root: Root, top: str, top_down: bool, on_error: OnError) -> Iterator[Listed]:
-    """Walk the tree at the in-root path ``top``; links in it are files, whatever they lead to."""
+    """Walk the tree at the in-root path ``top``; all links in it count as files."""
     try:
         descent = Descent(root, below(top, ""))
     except OSError as error:
@@ -52,27 +58,27 @@ def walk_real(root: Root, top: str, top_down: bool, on_error: OnError) -> Iterat
 
 
 class _Walk(ABC, Generic[Place]):
-    """os.walk's order: depth first, without recursion. A ``Place`` is where it goes down from."""
+    """The order of os.walk: depth first. A ``Place`` is a directory that it goes down from."""
 
     @abstractmethod
     def start(self, prefix: str) -> Place:
-        """Where the walk starts: ``prefix`` is its path with a slash at the end."""
+        """Return the start, whose path with a slash at the end is ``prefix``."""
 
     @abstractmethod
     def list_start(self, prefix: str) -> Contents:
-        """What is there."""
+        """Return the contents of the start."""
 
     @abstractmethod
     def list(self, above: Place, name: str, prefix: str) -> Contents:
-        """What is in the directory ``name`` in ``above``, whose path is ``prefix``."""
+        """Return the contents of ``name`` in the directory ``above``, whose path is ``prefix``."""
 
     @abstractmethod
     def enter(self, above: Place, name: str) -> Place:
-        """The directory that was listed last."""
+        """Return the directory that was listed last, to go down in it."""
 
     @abstractmethod
     def leave(self, place: Place) -> None:
-        """Nothing more is to be done in a directory."""
+        """Go up from a directory."""
 
     def walk(self, top: str, top_down: bool, on_error: OnError) -> Iterator[Listed]:
         prefix = below(top, "")
@@ -84,8 +90,8 @@ class _Walk(ABC, Generic[Place]):
         if top_down:
             # Here and below, the caller may change the list before going on.
             yield top, *contents
-        # Where, how long its path is, what was listed there, and the names still to do, the
-        # next one last. Of a deep tree paths are long, so they are not kept on each level.
+        # Directory, length of its path, its contents, and the names still to do, the next one
+        # last. Paths of a deep tree are long, so they are not kept on each level.
         levels = [(self.start(prefix), len(prefix), contents, contents[0][::-1])]
         while levels:
             above, length, contents, names = levels[-1]
@@ -113,7 +119,7 @@ class _Walk(ABC, Generic[Place]):
 
 
 class _Real(_Walk[Directory]):
-    """Goes down a tree that is held, through no link."""
+    """Goes down a held tree, through no link."""
 
     def __init__(self, descent: Descent) -> None:
         self._descent = descent
@@ -134,19 +140,33 @@ class _Real(_Walk[Directory]):
         self._descent.release(place)
 
 
-class _Following(_Walk[None]):
-    """Looks up each directory from the root, by its path; links to directories count as such."""
+class _Following(_Walk[Identity]):
+    """Looks up each directory from the root, by its path; links to directories count as such.
+
+    Two links to ``.`` would be 2 to the power of 41 directories, so it does not go on in one that
+    is above already.
+    """
 
     def __init__(self, root: Root) -> None:
         self._root = root
+        self._above: set[Identity] = set()
+        """the directories on the way to the one that is listed"""
+        self._last: Identity = (0, 0)
+        """the directory that was listed last"""
 
-    def start(self, prefix: str) -> None:
-        pass
+    def start(self, prefix: str) -> Identity:
+        return self._enter()
 
     def list_start(self, prefix: str) -> Contents:
+        directory = open_directory(self._root, prefix)
+        status = os.fstat(directory.value)
+        self._last = (status.st_dev, status.st_ino)
+        if self._last in self._above:
+            directory.close()
+            raise OSError(ELOOP, "links lead back to a directory above")
         dirnames: list[str] = []
         filenames: list[str] = []
-        for entry in scan(open_directory(self._root, prefix)):
+        for entry in scan(directory):
             name = entry.name
             if entry.is_dir(follow_symlinks=False) or (
                 entry.is_symlink() and is_directory(self._root, prefix + name)
@@ -156,14 +176,18 @@ class _Following(_Walk[None]):
                 filenames.append(name)
         return dirnames, filenames
 
-    def list(self, above: None, name: str, prefix: str) -> Contents:
+    def list(self, above: Identity, name: str, prefix: str) -> Contents:
         return self.list_start(f"{prefix}{name}/")
 
-    def enter(self, above: None, name: str) -> None:
-        pass
+    def enter(self, above: Identity, name: str) -> Identity:
+        return self._enter()
 
-    def leave(self, place: None) -> None:
-        pass
+    def _enter(self) -> Identity:
+        self._above.add(self._last)
+        return self._last
+
+    def leave(self, place: Identity) -> None:
+        self._above.discard(place)
 
 
 def _report(error: OSError, path: str, on_error: OnError) -> None:
@@ -175,12 +199,12 @@ def _report(error: OSError, path: str, on_error: OnError) -> None:
 
 
 def is_directory(root: Root, path: str) -> bool:
-    """Whether the in-root ``path`` leads to a directory."""
+    """Return whether the in-root ``path`` leads to a directory."""
     return stat.S_ISDIR(mode_of(root, os.fsencode(path)))
 
 
 def below(directory: str, name: str) -> str:
-    """The path of ``name`` in ``directory``, which is written as a path's ``str()`` writes it."""
+    """Return the path of ``name`` in ``directory``, which is the ``str()`` of a path."""
     if directory == ".":
         return name
     return directory + name if directory.endswith("/") else f"{directory}/{name}"
