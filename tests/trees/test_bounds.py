@@ -1,0 +1,144 @@
+"""Walks and globs end, and what they keep does not grow with depth times entries."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tracemalloc
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+
+from helpers.fuse import ListingFs
+from helpers.scenery import on_tmpfs
+from helpers.support import private_mounts
+from procpath import RootedPath
+from procpath.tree import copy as copying
+
+Listing = Callable[[RootedPath], Iterable[object]]
+
+
+def dig_with_entries(top: Path, levels: int, entries: int) -> str:
+    """Make a deep tree with two directories in each level and many in the last; return that."""
+    fd = os.open(top, os.O_PATH)
+    for _ in range(levels):
+        for name in ("d", "e"):
+            os.mkdir(name, dir_fd=fd)
+            os.mkdir(f"{name}/f", dir_fd=fd)
+        below = os.open("d", os.O_PATH, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    for number in range(entries):
+        os.mkdir(str(number), dir_fd=fd)
+        os.mkdir(f"{number}/x", dir_fd=fd)
+    os.close(fd)
+    return "/".join(["d"] * levels)
+
+
+@pytest.mark.parametrize(
+    "list_all",
+    [
+        lambda path: path.rglob("*"),
+        lambda path: path.glob("**/"),
+        lambda path: path.glob("**/x"),
+        lambda path: path.walk(),
+        lambda path: path.walk(top_down=False),
+        lambda path: path.rglob("*", recurse_symlinks=True),
+        lambda path: path.walk(follow_symlinks=True),
+    ],
+    ids=["rglob", "directories", "name", "walk", "bottom up", "followed", "walk followed"],
+)
+def test_a_deep_tree_takes_little_memory(list_all: Listing, tmp_path: Path) -> None:
+    def inside(memory: Path) -> int:
+        dig_with_entries(memory, 1000, 3000)
+        listing = list_all(RootedPath(memory))
+        tracemalloc.start()
+        for _ in listing:
+            pass
+        return tracemalloc.get_traced_memory()[1]
+
+    # A path for each of the entries would be 6 MB, one for each level 1 MB more.
+    assert on_tmpfs(tmp_path, inside) < 3 << 20
+
+
+def test_iterdir_of_a_deep_directory_takes_little(tmp_path: Path) -> None:
+    def inside(memory: Path) -> int:
+        directory = RootedPath(memory) / dig_with_entries(memory, 1000, 3000)
+        tracemalloc.start()
+        for _ in directory.iterdir():
+            pass
+        return tracemalloc.get_traced_memory()[1]
+
+    assert on_tmpfs(tmp_path, inside) < 3 << 20
+
+
+@pytest.fixture
+def loops(tmp_path: Path) -> RootedPath:
+    (tmp_path / "d/e").mkdir(parents=True)
+    (tmp_path / "other/o").mkdir(parents=True)
+    for link, text in {
+        "here": ".",
+        "again": ".",
+        "d/up": "..",
+        "d/e/over": "../../other",
+        "other/back": "../d",
+    }.items():
+        (tmp_path / link).symlink_to(text)
+    return RootedPath(tmp_path)
+
+
+REACHED = {
+    *("/", "/d", "/d/e", "/d/e/over", "/d/e/over/o"),
+    *("/other", "/other/o", "/other/back", "/other/back/e"),
+}
+LOOPS = {
+    *("/here", "/again", "/d/up", "/d/e/over/back"),
+    *("/other/back/up", "/other/back/e/over"),
+}
+
+
+def test_a_glob_goes_on_below_no_directory_above(loops: RootedPath) -> None:
+    found = [str(path) for path in loops.glob("**/", recurse_symlinks=True)]
+    assert sorted(found) == sorted(REACHED | LOOPS)
+    assert [str(path) for path in loops.glob("**/none", recurse_symlinks=True)] == []
+
+
+def test_a_walk_goes_into_no_directory_above(loops: RootedPath) -> None:
+    errors: list[OSError] = []
+    walk = loops.walk(on_error=errors.append, follow_symlinks=True)
+    assert sorted(str(path) for path, _, _ in walk) == sorted(REACHED)
+    assert {str(error.filename) for error in errors} == LOOPS
+    assert {error.errno for error in errors} == {errno.ELOOP}
+
+
+@pytest.mark.parametrize("name", [b"\0x", b"/", b"a/b"])
+def test_no_name_of_a_file_system_leads_elsewhere(name: bytes, tmp_path: Path) -> None:
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    (tmp_path / "canary").mkdir()
+
+    def inside() -> None:
+        ListingFs(mounted, [b"ok", name])
+        path = RootedPath(tmp_path) / "mounted"
+        for listing in (
+            path.iterdir,
+            lambda: path.glob("*"),
+            lambda: path.rglob("*"),
+            lambda: path.glob("*/*"),
+            lambda: path.glob("**", recurse_symlinks=True),
+            lambda: path.walk(on_error=_reraise),
+            lambda: path.walk(on_error=_reraise, follow_symlinks=True),
+            lambda: [path.copy(tmp_path / "copy")],
+            lambda: [path.rmtree(cross_mounts=True)],
+        ):
+            with pytest.raises(OSError) as caught:
+                list(listing())
+            assert caught.value.errno == errno.EIO
+        assert sorted(os.listdir(tmp_path)) == ["canary", "mounted"]
+
+    private_mounts(inside)
+
+
+def _reraise(error: OSError) -> None:
+    raise error
