@@ -39,7 +39,7 @@ class ListingFs:
                 if error.errno == ENODEV:
                     return
                 continue
-            _, operation, unique, node, *_ = _HEADER.unpack_from(request)
+            _, operation, unique, *_ = _HEADER.unpack_from(request)
             if operation == _FORGET:
                 continue
             error, answer = self._answer(operation, request[_HEADER.size :])

@@ -14,7 +14,6 @@ from helpers.fuse import ListingFs
 from helpers.scenery import on_tmpfs
 from helpers.support import private_mounts
 from procpath import RootedPath
-from procpath.tree import copy as copying
 
 Listing = Callable[[RootedPath], Iterable[object]]
 

@@ -21,6 +21,7 @@ from procpath.root import Root
 from procpath.tree.copy.files import OnProgress, Original, Tally
 from procpath.tree.copy.staging import Staged
 from procpath.tree.copy.tree import Choices, copy_found, copy_to, file_copier
+from procpath.tree.descent import list_names
 from procpath.tree.places import Blame, Place, RootedPlace, both, lies_within
 from procpath.tree.removing import mount_of_entry
 from procpath.tree.walking import below
@@ -68,7 +69,7 @@ class MergedDirectory:
             Blame(lambda: below(self.text, path) if path else self.text),
             self._root.resolver.open(raw, LISTING_NOFOLLOW) as fd,
         ):
-            return sorted(os.listdir(fd))
+            return sorted(list_names(fd))
 
 
 class _Entry(RootedPlace):

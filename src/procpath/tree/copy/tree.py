@@ -44,6 +44,7 @@ from procpath.tree.copy.files import (
     replaced_meanwhile,
 )
 from procpath.tree.copy.staging import OURS_ALONE, Staged, creating, new_directory, replacing
+from procpath.tree.descent import list_names
 from procpath.tree.held import HeldDirectories
 from procpath.tree.places import Place, RootedPlace, both, lies_within
 
@@ -208,7 +209,7 @@ class _TreeCopy:
 
     def _list(self, status: os.stat_result) -> None:
         with self._files.blame_source:
-            todo = os.listdir(self._out_of.dirfd)
+            todo = list_names(self._out_of.dirfd)
         self._frames.append(_Frame(status, todo))
 
     def _copy_entry(self, name: str) -> None:
