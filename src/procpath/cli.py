@@ -102,7 +102,11 @@ def _parser() -> argparse.ArgumentParser:
         help="where the procfs is mounted, such as /host/proc (default: /proc)",
     )
     commands = parser.add_subparsers(
-        dest="command", metavar="COMMAND", required=True, parser_class=_CommandParser
+        dest="command",
+        metavar="COMMAND",
+        required=True,
+        parser_class=_CommandParser,
+        prog=parser.prog,  # otherwise argparse formats the usage, for which it imports shutil
     )
     for name, summary in COMMANDS.items():
         commands.add_parser(name, help=summary, description=f"{summary}.", allow_abbrev=False)
