@@ -15,24 +15,28 @@ from helpers.scenery import on_tmpfs
 from helpers.support import private_mounts
 from procpath import RootedPath
 
+LONG = "d" * 50
+LEVELS, ENTRIES = 70, 3000
+"""A path of nearly PATH_MAX to each of the entries, 10 MB in all."""
+
 Listing = Callable[[RootedPath], Iterable[object]]
 
 
-def dig_with_entries(top: Path, levels: int, entries: int) -> str:
+def dig_with_entries(top: Path) -> str:
     """Make a deep tree with two directories in each level and many in the last; return that."""
     fd = os.open(top, os.O_PATH)
-    for _ in range(levels):
-        for name in ("d", "e"):
+    for _ in range(LEVELS):
+        for name in (LONG, "e"):
             os.mkdir(name, dir_fd=fd)
             os.mkdir(f"{name}/f", dir_fd=fd)
-        below = os.open("d", os.O_PATH, dir_fd=fd)
+        below = os.open(LONG, os.O_PATH, dir_fd=fd)
         os.close(fd)
         fd = below
-    for number in range(entries):
+    for number in range(ENTRIES):
         os.mkdir(str(number), dir_fd=fd)
         os.mkdir(f"{number}/x", dir_fd=fd)
     os.close(fd)
-    return "/".join(["d"] * levels)
+    return "/".join([LONG] * LEVELS)
 
 
 @pytest.mark.parametrize(
@@ -50,20 +54,19 @@ def dig_with_entries(top: Path, levels: int, entries: int) -> str:
 )
 def test_a_deep_tree_takes_little_memory(list_all: Listing, tmp_path: Path) -> None:
     def inside(memory: Path) -> int:
-        dig_with_entries(memory, 1000, 3000)
+        dig_with_entries(memory)
         listing = list_all(RootedPath(memory))
         tracemalloc.start()
         for _ in listing:
             pass
         return tracemalloc.get_traced_memory()[1]
 
-    # A path for each of the entries would be 6 MB, one for each level 1 MB more.
     assert on_tmpfs(tmp_path, inside) < 3 << 20
 
 
 def test_iterdir_of_a_deep_directory_takes_little(tmp_path: Path) -> None:
     def inside(memory: Path) -> int:
-        directory = RootedPath(memory) / dig_with_entries(memory, 1000, 3000)
+        directory = RootedPath(memory) / dig_with_entries(memory)
         tracemalloc.start()
         for _ in directory.iterdir():
             pass

@@ -34,12 +34,17 @@ from procpath.proc import VerifiedProc
 from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import Parent
 from procpath.resolve.reopen import reopen
+from procpath.resolve.stack import DirectoryStack
 from procpath.tree.descent import entries_of
-from procpath.tree.held import HeldDirectories
 from procpath.tree.places import Blame, Place
 
 OnError: TypeAlias = Callable[[Callable[..., object], str, OSError], object]
 """Called with what failed, the path and the error, as ``onexc`` of ``shutil.rmtree``."""
+
+MOST_HELD = 8
+"""How many directories of a tree besides its top stay open. Few, because a copy holds two such
+ways and the process may be short of descriptors; going up by ``..`` costs some 10 us a level.
+"""
 
 _EITHER_MNT_ID = STATX_MNT_ID | STATX_MNT_ID_UNIQUE
 _ITSELF = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT
@@ -158,7 +163,7 @@ class _Removal:
             function = os.path.islink if error.errno == ELOOP else os.lstat
             self._report(function, [], error)
             return
-        with HeldDirectories(dup(self._dirfd), os.O_RDONLY) as way:
+        with DirectoryStack(dup(self._dirfd), LISTING_NOFOLLOW, MOST_HELD) as way:
             self._enter(way, self._name)
             while self._frames:
                 todo = self._frames[-1].todo
@@ -167,7 +172,7 @@ class _Removal:
                 elif not self._leave(way):
                     return
 
-    def _enter(self, way: HeldDirectories, name: str) -> None:
+    def _enter(self, way: DirectoryStack, name: str) -> None:
         """Go into a directory and remove what is in it but for directories."""
         function: Callable[..., object] = os.open
         entered = False
@@ -179,7 +184,7 @@ class _Removal:
             entries = entries_of(way.dirfd)
         except OSError as error:
             if entered:
-                way.leave()[0].close()
+                way.leave().close()
             # An entry that has gone need not be removed; the top was asked for.
             if not (self._frames and isinstance(error, FileNotFoundError)):
                 self._report(function, self._names_to(name), error)
@@ -212,11 +217,11 @@ class _Removal:
         except OSError as error:
             self._report(os.unlink, self._names_to(name), error)
 
-    def _leave(self, way: HeldDirectories) -> bool:
+    def _leave(self, way: DirectoryStack) -> bool:
         """Go up from an emptied directory and remove it. False if the way up is lost."""
         name = self._frames.pop().name
         try:
-            way.leave()[0].close()
+            way.leave().close()
         except OSError as error:
             self._report(os.open, self._names_to(), error)
             return False

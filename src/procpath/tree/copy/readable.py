@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from errno import EINVAL
 from typing import IO, Any, Protocol
 
+from procpath.linux import FIND_DIRECTORY_NOFOLLOW
+from procpath.resolve.stack import DirectoryStack
 from procpath.tree.copy import metadata
 from procpath.tree.copy.staging import (
     OURS_ALONE,
@@ -23,8 +25,8 @@ from procpath.tree.copy.staging import (
     new_directory,
     replacing,
 )
-from procpath.tree.held import HeldDirectories
 from procpath.tree.places import Blame, Place
+from procpath.tree.removing import MOST_HELD
 
 _BUFFER = 1 << 20
 
@@ -104,7 +106,7 @@ class _Copy:
         """Make a directory with everything that is in ``source``."""
         with self.blame:
             top = new_directory(staged.dirfd, staged.name, 0o777)
-        with HeldDirectories(top, os.O_PATH) as into:
+        with DirectoryStack(top, FIND_DIRECTORY_NOFOLLOW, MOST_HELD) as into:
             staged.made = os.fstat(into.dirfd)
             todo = [list(source.iterdir())]
             while True:
@@ -112,14 +114,14 @@ class _Copy:
                     self._make_entry(todo[-1].pop(), into, todo)
                     continue
                 todo.pop()
-                with self.blame:
-                    into.leave()[0].close()
                 if not todo:
                     return
+                with self.blame:
+                    into.leave().close()
                 self._names.pop()
 
     def _make_entry(
-        self, source: Readable, into: HeldDirectories, todo: list[list[Readable]]
+        self, source: Readable, into: DirectoryStack, todo: list[list[Readable]]
     ) -> None:
         name = source.name
         self._names.append(name)

@@ -28,10 +28,18 @@ from errno import EINVAL, ELOOP, EMLINK, ENOTEMPTY, EXDEV
 from typing import NamedTuple
 
 from procpath.errors import os_error
-from procpath.linux import FIND_NOFOLLOW, LISTING, Descriptor, openat
+from procpath.linux import (
+    FIND_DIRECTORY_NOFOLLOW,
+    FIND_NOFOLLOW,
+    LISTING,
+    LISTING_NOFOLLOW,
+    Descriptor,
+    openat,
+)
 from procpath.proc import VerifiedProc
 from procpath.resolve.identity import mount_id
 from procpath.resolve.reopen import reopen
+from procpath.resolve.stack import DirectoryStack
 from procpath.resolve.walk import MAXSYMLINKS
 from procpath.root import Root
 from procpath.tree.copy import metadata
@@ -45,8 +53,8 @@ from procpath.tree.copy.files import (
 )
 from procpath.tree.copy.staging import OURS_ALONE, Staged, creating, new_directory, replacing
 from procpath.tree.descent import list_names
-from procpath.tree.held import HeldDirectories
 from procpath.tree.places import Place, RootedPlace, both, lies_within
+from procpath.tree.removing import MOST_HELD
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +138,14 @@ def copy_to(files: FileCopier, original: Original, staged: Staged) -> None:
     preserve = files.rules.preserve_metadata
     with files.blame_target:
         made = new_directory(staged.dirfd, staged.name, OURS_ALONE if preserve else 0o777)
-    with HeldDirectories(made, os.O_PATH) as into:
+    with DirectoryStack(made, FIND_DIRECTORY_NOFOLLOW, MOST_HELD) as into:
         if preserve:
             with files.blame_target:
                 _require_empty(into.dirfd)
         staged.made = os.fstat(into.dirfd)
         with files.blame_source:
             listing = reopen(original.fd, LISTING)
-        with HeldDirectories(listing, os.O_RDONLY) as out_of:
+        with DirectoryStack(listing, LISTING_NOFOLLOW, MOST_HELD) as out_of:
             _TreeCopy(files, original.status, out_of, into).run()
 
 
@@ -158,6 +166,8 @@ class _Frame(NamedTuple):
 
     status: os.stat_result
     """of the source, before it was read"""
+    by_link: bool
+    """found by following a link"""
     todo: list[str]
 
 
@@ -177,8 +187,8 @@ class _TreeCopy:
         self,
         files: FileCopier,
         top: os.stat_result,
-        out_of: HeldDirectories,
-        into: HeldDirectories,
+        out_of: DirectoryStack,
+        into: DirectoryStack,
     ) -> None:
         self._files = files
         self._rules = files.rules
@@ -188,15 +198,13 @@ class _TreeCopy:
         self._out_of = out_of
         self._into = into
         self._frames: list[_Frame] = []
-        self._links_followed = 0
-        """how many of the frames were found by a link"""
         self._first: dict[tuple[int, int], _First] = {}
         self._made_root: Root | None = None
 
     def run(self) -> None:
         """Copy everything in the top directory, and finish that."""
         try:
-            self._list(self._top)
+            self._list(self._top, by_link=False)
             while self._frames:
                 todo = self._frames[-1].todo
                 if todo:
@@ -207,10 +215,10 @@ class _TreeCopy:
             if self._made_root is not None:
                 self._made_root.close()
 
-    def _list(self, status: os.stat_result) -> None:
+    def _list(self, status: os.stat_result, *, by_link: bool) -> None:
         with self._files.blame_source:
             todo = list_names(self._out_of.dirfd)
-        self._frames.append(_Frame(status, todo))
+        self._frames.append(_Frame(status, by_link, todo))
 
     def _copy_entry(self, name: str) -> None:
         """Copy an entry, or what it leads to if links are followed; go into a directory."""
@@ -260,14 +268,13 @@ class _TreeCopy:
             mode = OURS_ALONE if self._rules.preserve_metadata else 0o777
             made = new_directory(self._into.dirfd, name, mode)
         self._into.enter(made)
-        self._links_followed += directory.by_link
-        self._list(directory.status)
+        self._list(directory.status, by_link=directory.by_link)
 
     def _require_no_loop(self, directory: Original) -> None:
         if os.path.samestat(directory.status, self._made):
             raise OSError(EINVAL, "the target of the copy is in the copied tree")
         if directory.by_link and (
-            self._links_followed >= MAXSYMLINKS
+            sum(frame.by_link for frame in self._frames) >= MAXSYMLINKS
             or any(os.path.samestat(directory.status, frame.status) for frame in self._frames)
         ):
             raise os_error(ELOOP)
@@ -275,16 +282,17 @@ class _TreeCopy:
     def _leave(self) -> None:
         files = self._files
         status = self._frames.pop().status
-        with files.blame_source:
-            listing, by_link = self._out_of.leave()
-        with listing as read, files.blame_target, self._into.leave()[0] as made:
-            if self._rules.preserve_metadata:
-                with openat(made, ".", LISTING) as target:
-                    metadata.preserve(read, status, target)
-        self._links_followed -= by_link
+        if self._rules.preserve_metadata:
+            with files.blame_target, openat(self._into.dirfd, ".", LISTING) as target:
+                metadata.preserve(self._out_of.dirfd, status, target)
         files.count()
-        if self._frames:
-            self._names.pop()
+        if not self._frames:
+            return
+        with files.blame_source:
+            self._out_of.leave().close()
+        with files.blame_target:
+            self._into.leave().close()
+        self._names.pop()
 
     def _copy_hard_link(self, original: Original, dirfd: int, name: str) -> None:
         """Copy a file with several names; link the first copy of it to the later names."""
