@@ -8,6 +8,7 @@ import os
 import select
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from errno import EACCES, EPERM
 from functools import partial
 from time import monotonic, sleep
@@ -65,7 +66,8 @@ def answer_in_time(ask: Callable[[], Iterator[object]]) -> tuple[Any, str]:
     """Return the last that ``ask`` yields within a second, and what went wrong.
 
     A child asks, and what it yields comes back as JSON. A child that waits for a FUSE server may
-    not even end when it is killed (``request_wait_answer()`` of ``fs/fuse/dev.c``): it is left.
+    not even end when it is killed (``request_wait_answer()`` of ``fs/fuse/dev.c``), so nobody waits
+    for it.
     """
     answer, problem = None, f"no answer within {_SECONDS:.0f} second"
     deadline = monotonic() + _SECONDS
@@ -88,11 +90,14 @@ def answer_in_time(ask: Callable[[], Iterator[object]]) -> tuple[Any, str]:
                     problem = ""
                     break
         finally:
-            os.kill(pid, signal.SIGKILL)
-            for _ in range(10):
-                if os.waitpid(pid, os.WNOHANG)[0]:
-                    break
-                sleep(0.01)
+            # ECHILD: we were started with SIGCHLD ignored, so the kernel has reaped it (wait(2)).
+            with suppress(ChildProcessError, ProcessLookupError):
+                if problem:
+                    os.kill(pid, signal.SIGKILL)
+                for _ in range(10):
+                    if os.waitpid(pid, os.WNOHANG)[0]:
+                        break
+                    sleep(0.01)
     for line in data.split(b"\n")[:-1]:
         better, trouble = json.loads(line)
         answer, problem = better or answer, trouble or problem
