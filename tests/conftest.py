@@ -29,15 +29,22 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+_IN_ONE_WORKER = {"tests/attackers", "tests/differential"}
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give the comparisons to one worker: they set sysctls, so two would wait for each other."""
+    """Give some directories to one worker each, and the other tests to whoever is free.
+
+    Two comparisons would wait for each other, since they set sysctls. Two attackers would take
+    each other's processor, and an attack needs one to itself beside the attacked.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            directory = "tests/differential/"
-            return directory if nodeid.startswith(directory) else nodeid
+            directory = nodeid.rpartition("/")[0]
+            return directory if directory in _IN_ONE_WORKER else nodeid
 
     return Scheduling(config, log)
 
