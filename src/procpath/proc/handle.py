@@ -64,6 +64,7 @@ class VerifiedProc:
         source: Literal["auto", "fsopen", "open_tree", "mounted"] = "auto",
     ) -> None:
         self._path = os.fsdecode(path)
+        self._source: Source
         lookup, self._source, self._checks = open_procfs(self._path, source)
         self._own = Own(lookup)
         self._self_fd = SelfFd(self._own)
