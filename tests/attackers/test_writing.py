@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from attackers.engine import LIMIT, ONE_IN, Totals, run_writing
+from attackers.engine import LIMIT, ONE_IN, Totals, require_control, run_writing
 from attackers.races import SHAPES, Shape
 from attackers.writings import WRITINGS, Writing
 from helpers.forms import one_in
@@ -33,6 +33,7 @@ def test_nothing_outside_is_changed_or_copied_in(
     assert outcome.changed_outside == []
     assert outcome.unexpected == []
     assert outcome.left_open == {}
-    # An attack that plain Python withstands too proves nothing.
-    assert outcome.plain.leaked, f"plain Python was not led outside in {LIMIT} s: {outcome}"
     assert outcome.answered, f"nothing was done in {LIMIT} s: {outcome}"
+    require_control(
+        outcome.plain.leaked, f"plain Python was not led outside in {LIMIT} s: {outcome}"
+    )

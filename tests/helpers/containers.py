@@ -24,7 +24,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from helpers.support import run_in_child
+from helpers.support import run_in_child, wait_until
 from procpath import linux
 
 ALICE: Final = 1000
@@ -189,6 +189,9 @@ class RuncContainer:
             self._runc(command, "--detach", "--pid-file", os.fspath(pid_file), *arguments)
         pid = int(pid_file.read_text())
         self._running.append(pid)
+        # Until execve(2) the process is runc's own, and is called `runc init`.
+        cmdline = Path(f"/proc/{pid}/cmdline")
+        wait_until(lambda: cmdline.read_bytes().split(b"\0")[1:2] != [b"init"])
         return pid
 
     def _runc(self, *arguments: str) -> str:

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -181,6 +182,14 @@ def fs_sysctls(**wanted: int) -> Iterator[None]:
             for name, text in before.items():
                 if int(text) != wanted[name]:
                     files[name].write_text(text)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Return when ``condition`` holds; fail if it does not within so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.005)
 
 
 def child_pids() -> set[int]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from hypothesis import find, given, settings
@@ -30,10 +32,32 @@ __all__ = ["rooted_tree"]
 PROJECT = Path(__file__).parents[2]
 # Not by the profile: what is looked for must be found.
 SEARCH = settings(database=None, max_examples=2000)
+SECONDS = 60
+
+T = TypeVar("T")
 
 
 def links(tree: Tree) -> list[str]:
     return [path for path, node in tree.items() if isinstance(node, Symlink)]
+
+
+def within(seconds: float, condition: Callable[[T], object]) -> Callable[[T], bool]:
+    """``condition`` while there is time, and then only what met it before.
+
+    Hypothesis shrinks for up to five minutes, as long as it finds something smaller.
+    """
+    end = time.monotonic() + seconds
+    met: set[str] = set()
+
+    def holds(example: T) -> bool:
+        if repr(example) in met:
+            return True
+        if (met and time.monotonic() > end) or not condition(example):
+            return False
+        met.add(repr(example))
+        return True
+
+    return holds
 
 
 def leads_to(tree: Tree, path: str) -> str | None:
@@ -58,7 +82,7 @@ def test_a_counter_example_has_no_more_than_it_needs(
 ) -> None:
     smallest = find(
         trees(),
-        lambda tree: bool(condition(tree)),
+        within(SECONDS, condition),
         settings=SEARCH,
     )
     assert len(smallest) - 1 <= entries, smallest
@@ -68,7 +92,7 @@ def test_a_link_to_a_file_shrinks_to_a_line() -> None:
     def reads_through_a_link(tree: Tree) -> bool:
         return any(isinstance(tree.get(leads_to(tree, path) or ""), File) for path in links(tree))
 
-    smallest = find(trees(), reads_through_a_link, settings=SEARCH)
+    smallest = find(trees(), within(SECONDS, reads_through_a_link), settings=SEARCH)
     assert len(repr(smallest)) < 80, smallest
 
 
@@ -76,7 +100,7 @@ def test_the_path_that_shows_a_hole_is_short() -> None:
     tree = Tree({"/a": Directory(), "/b": Symlink("/a")})
     path = find(
         in_root_paths(tree),
-        lambda path: leads_to(tree, path) == "/a",
+        within(SECONDS, lambda path: leads_to(tree, path) == "/a"),
         settings=SEARCH,
     )
     assert path == "/a"
@@ -93,7 +117,7 @@ def test_hostile_trees_have_each_of_the_shapes_that_they_promise() -> None:
             isinstance(node, Directory) and node.mode == 0o1777 for node in tree.values()
         ),
     ):
-        find(hostile_trees(owners=[0, 1000]), shows, settings=chosen)
+        find(hostile_trees(owners=[0, 1000]), within(SECONDS, shows), settings=chosen)
 
 
 def test_from_type_gives_trees() -> None:
