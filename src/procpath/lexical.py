@@ -371,7 +371,8 @@ def _flat(root: Root, segments: tuple[Segment, ...]) -> list[str]:
                 raise ValueError(f"{segment!r} does not belong to the root {root.origin!r}")
             flat += segment._given
         elif isinstance(segment, str):
-            flat.append(segment)
+            # A member of a str enum formats as its name since Python 3.12.
+            flat.append(segment if type(segment) is str else str.__str__(segment))
         elif isinstance(segment, PurePath):
             flat.append(segment.as_posix())
         else:

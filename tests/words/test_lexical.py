@@ -8,6 +8,7 @@ the interpreter's own ``PurePosixPath``.
 from __future__ import annotations
 
 import copy
+import enum
 import os
 import pickle
 import sys
@@ -98,6 +99,27 @@ SEGMENTS = st.lists(st.one_of(WORDS, WORDS.map(PurePosixPath)), max_size=4)
 @given(SEGMENTS)
 def test_segments_are_joined_as_pathlib_joins_them(segments: list[str | PurePath]) -> None:
     assert str(SLASH(*segments)) == str(PurePosixPath(*segments))
+
+
+class Name(str, enum.Enum):
+    ETC = "etc"
+    HOSTS = "hosts"
+
+
+class NewName(enum.StrEnum):
+    ETC = "etc"
+    HOSTS = "hosts"
+
+
+@pytest.mark.parametrize("names", [Name, NewName])
+def test_a_str_enum_counts_by_its_value(names: Any) -> None:
+    for cls in (SLASH, PurePosixPath):
+        assert str(cls("/", names.ETC, names.HOSTS)) == "/etc/hosts"
+        assert str(cls("/") / names.ETC / names.HOSTS) == "/etc/hosts"
+        assert str(cls(names.ETC, "x")) == "etc/x"
+        assert str(names.ETC / cls("x")) == "etc/x"
+        assert str(cls("a").with_name(names.HOSTS)) == "hosts"
+        assert str(cls("a").joinpath(names.ETC)) == "a/etc"
 
 
 def _same(ours: BoundPath, pure: PurePosixPath) -> None:
