@@ -1,22 +1,27 @@
 """Names of owners as a process inside the root would see them.
 
-Promises the container's own ``passwd`` and ``group``, read inside the root, and numbers
-as its user namespace numbers them. A hostile ``/etc/passwd`` gets nothing but a wrong name
-in its own container: only a regular file is read, and not without end. Rests on
-:class:`procpath.Root`, passwd(5), group(5) and user_namespaces(7).
+The names are those of the root's own passwd(5) and group(5), for IDs as the root's user
+namespace numbers them (user_namespaces(7)). A hostile file can only give wrong names for its
+own root: it has to be a regular file of at most 4 MiB, and names and homes have the lengths
+that Linux allows.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable
 from errno import EFBIG, EINVAL
 from functools import cached_property
+from threading import Lock
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
-from procpath.errors import os_error
+from procpath.errors import about, os_error
 from procpath.proc import IdMapping
-from procpath.resolve.reopen import open_checked_first
+from procpath.resolve.reopen import reopen
 from procpath.root import Root
 
 _OVERFLOW_ID = 65534
@@ -25,9 +30,21 @@ _OVERFLOW_ID = 65534
 _TOO_LARGE = 4 << 20
 """Bytes of an account file; a larger one is an attack."""
 
+_SETTLED_NS = 2_000_000_000
+"""A file that was last changed less than this ago can change again without a new time: file
+systems keep times in steps of up to 2 seconds.
+"""
+
+# A line with a name of at most LOGIN_NAME_MAX and, in its third field, an ID of 32 bits:
+# int() of thousands of digits would be an error of its own.
+_NAME_AND_ID = rb"^(?!#)([^:\n]{1,255}):[^:\n]*:([0-9]{1,10})(?=[:\n]|\Z)"
+_ACCOUNT = re.compile(_NAME_AND_ID, re.MULTILINE)
+# The home, of less than PATH_MAX, is the sixth field.
+_USER = re.compile(_NAME_AND_ID + rb":[^:\n]*:[^:\n]*:([^:\n]{0,4095})(?=[:\n]|\Z)", re.MULTILINE)
+
 
 def id_inside(outside: int, maps: tuple[IdMapping, ...]) -> int:
-    """The UID or GID by which a user namespace with these ``maps`` knows ``outside``."""
+    """Return the UID or GID by which a user namespace with these ``maps`` knows ``outside``."""
     for inside, start, count in maps:
         if start <= outside < start + count:
             return inside + outside - start
@@ -41,103 +58,125 @@ class Accounts:
         self._root = root
 
     @cached_property
-    def _users(self) -> dict[int, str]:
-        """Names by UID, from ``/etc/passwd``; the first line of a UID counts."""
-        return _names_by_id(_lines(self._root, b"/etc/passwd"))
+    def _users(self) -> _AccountFile:
+        return _account_file(self._root, b"/etc/passwd")
 
     @cached_property
-    def _groups(self) -> dict[int, str]:
-        """Names by GID, from ``/etc/group``; the first line of a GID counts."""
-        return _names_by_id(_lines(self._root, b"/etc/group"))
+    def _groups(self) -> _AccountFile:
+        return _account_file(self._root, b"/etc/group")
 
     def user_name(self, uid: int) -> str:
-        """The name inside of the owner that ``stat()`` shows us as ``uid``.
+        """Return the name inside of the owner that ``stat()`` shows us as ``uid``.
 
-        ``KeyError`` if it has none; ``OSError`` where ``/etc/passwd`` cannot be read.
+        Raises ``KeyError`` if it has none; ``OSError`` where ``/etc/passwd`` cannot be read.
         """
         inside = self.uid_inside(uid)
         try:
-            return self._users[inside]
+            return self._users.names[inside]
         except KeyError:
             raise KeyError(f"uid not found in {self._root.origin}: {inside}") from None
 
     def group_name(self, gid: int) -> str:
-        """The name inside of the group that ``stat()`` shows us as ``gid``.
+        """Return the name inside of the group that ``stat()`` shows us as ``gid``.
 
-        ``KeyError`` if it has none; ``OSError`` where ``/etc/group`` cannot be read.
+        Raises ``KeyError`` if it has none; ``OSError`` where ``/etc/group`` cannot be read.
         """
         inside = self.gid_inside(gid)
         try:
-            return self._groups[inside]
+            return self._groups.names[inside]
         except KeyError:
             raise KeyError(f"gid not found in {self._root.origin}: {inside}") from None
 
     def home_of_user(self, name: str) -> str | None:
-        """The home directory of ``name``, or None."""
-        return next(
-            (fields[5] for fields in self._passwd() if fields[0] == name and len(fields) > 5), None
-        )
+        """Return the home directory of ``name``, or None."""
+        return self._users.home(lambda user, _: user == os.fsencode(name))
 
     def own_home(self) -> str | None:
-        """The home of the root's process, or of our own user where the root has none."""
+        """Return the home of the root's process, or of our own user where the root has none."""
         namespace = self._root.user_namespace
         inside = self.uid_inside(os.getuid() if namespace is None else namespace.uid)
-        return next(
-            (fields[5] for fields in self._passwd() if _id(fields) == inside and len(fields) > 5),
-            None,
-        )
-
-    def _passwd(self) -> Iterator[list[str]]:
-        return _lines(self._root, b"/etc/passwd")
+        return self._users.home(lambda _, uid: uid == inside)
 
     def uid_inside(self, uid: int) -> int:
-        """``uid`` as the root's user namespace numbers it."""
+        """Return ``uid`` as the root's user namespace numbers it."""
         namespace = self._root.user_namespace
         return uid if namespace is None else id_inside(uid, namespace.uid_map)
 
     def gid_inside(self, gid: int) -> int:
-        """``gid`` as the root's user namespace numbers it."""
+        """Return ``gid`` as the root's user namespace numbers it."""
         namespace = self._root.user_namespace
         return gid if namespace is None else id_inside(gid, namespace.gid_map)
 
 
-def _names_by_id(lines: Iterator[list[str]]) -> dict[int, str]:
-    names: dict[int, str] = {}
-    for fields in lines:
-        number = _id(fields)
-        if number is not None:
-            names.setdefault(number, fields[0])
-    return names
+class _AccountFile:
+    """The content of a passwd(5) or group(5) file. Of several lines the first counts."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """Names by UID or GID."""
+        names: dict[int, str] = {}
+        for line in _ACCOUNT.finditer(self._data):
+            names.setdefault(int(line[2]), os.fsdecode(line[1]))
+        return names
+
+    def home(self, is_wanted: Callable[[bytes, int], bool]) -> str | None:
+        """Return the home of the first user whose name and UID ``is_wanted``."""
+        for line in _USER.finditer(self._data):
+            if is_wanted(line[1], int(line[2])):
+                return os.fsdecode(line[3])
+        return None
 
 
-def _id(fields: list[str]) -> int | None:
-    """The UID or GID of a line, which is its third field; None where it is none."""
-    text = fields[2] if len(fields) > 2 else ""
-    # 32 bits; int() of thousands of digits is an error of its own.
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 10 else None
+class _Version(NamedTuple):
+    """What differs between two files, and between a file before and after a change."""
+
+    dev: int
+    ino: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
 
 
-def _lines(root: Root, path: bytes) -> Iterator[list[str]]:
-    """The fields of each line of an account file; of none where there is no such file."""
+_kept: WeakKeyDictionary[Root, dict[bytes, tuple[_Version, _AccountFile]]] = WeakKeyDictionary()
+_keeping = Lock()
+
+
+def _account_file(root: Root, path: bytes) -> _AccountFile:
+    """Read an account file, unless it is the one that was read before."""
     try:
-        data = _read(root, path)
+        found = root.find(path)
     except FileNotFoundError:
-        return
-    for line in data.split(b"\n"):
-        if line and not line.startswith(b"#"):
-            yield line.decode("utf-8", "surrogateescape").split(":")
+        return _AccountFile(b"")
+    with found as fd:
+        try:
+            version = _version(fd)
+            with _keeping:
+                kept = _kept.get(root, {}).get(path)
+            if kept and kept[0] == version:
+                return kept[1]
+            now = time.time_ns()
+            with reopen(fd, os.O_RDONLY) as number, open(number, "rb", closefd=False) as file:
+                # No more than it says that it has: files of procfs and tracefs say that
+                # they are empty, and may block when they are read.
+                data = file.read(version.size)
+        except OSError as error:
+            raise about(error, path, root.note) from None
+        account_file = _AccountFile(data)
+        if version == _version(fd) and version.ctime_ns < now - _SETTLED_NS:
+            with _keeping:
+                _kept.setdefault(root, {})[path] = version, account_file
+        return account_file
 
 
-def _read(root: Root, path: bytes) -> bytes:
-    fd = open_checked_first(root.resolver, path, os.O_RDONLY, 0, _require_regular)
-    with open(fd.detach(), "rb") as file:
-        # Files of procfs and tracefs say that they are empty and may block when read.
-        return file.read(min(os.fstat(file.fileno()).st_size, _TOO_LARGE))
-
-
-def _require_regular(fd: int) -> None:
+def _version(fd: int) -> _Version:
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         raise os_error(EINVAL)
     if status.st_size > _TOO_LARGE:
         raise os_error(EFBIG)
+    return _Version(
+        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    )
