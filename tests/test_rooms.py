@@ -23,6 +23,7 @@ ROOMS = [
     "root",
     "accounts",
     "info",
+    "entries",
     "patterns",
     "lexical",
     "tree",

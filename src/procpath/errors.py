@@ -139,6 +139,13 @@ def about(error: OSError, path: str | bytes, note: str | None = None) -> OSError
     return error
 
 
+def about_two(error: OSError, path: str, path2: str, note: str | None) -> OSError:
+    """Return ``error`` as :func:`about` does, with ``path2`` as its second filename."""
+    if not isinstance(error, UnverifiedProcError):
+        error.filename2 = path2
+    return about(error, path, note)
+
+
 def note_once(error: OSError, note: str) -> None:
     """Add ``note`` to the error, unless it has it."""
     if note not in getattr(error, "__notes__", ()):

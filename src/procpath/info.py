@@ -1,8 +1,8 @@
-"""What kind of file a path leads to, asked once and remembered.
+"""The kind of file at a path.
 
-Promises the ``PathInfo`` protocol of ``pathlib.types`` (Python 3.14). Of an entry of a list the
-type is known without a system call; of anything else, and of what a link leads to, it is
-asked inside the root when first needed.
+:class:`PathInfo` and :class:`EntryInfo` follow the ``PathInfo`` protocol of ``pathlib.types``
+(Python 3.14): they ask when they are first asked, and remember. The type of a directory's entry
+is known without a system call.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import os
 import stat
 from functools import cached_property
 
-from procpath.errors import NO_ANSWER, os_error, tells_of_path
+from procpath.errors import NO_ANSWER, about, os_error, tells_of_path
+from procpath.linux import STATX_ATTR_MOUNT_ROOT, STATX_BASIC_STATS, statx_or_none
 from procpath.root import Root
 
 
@@ -96,23 +97,24 @@ class EntryInfo:
 
 
 def mode_of(root: Root, raw: bytes) -> int:
-    """The ``st_mode`` of what ``raw`` leads to; 0 where it leads nowhere, and with a NUL in it."""
+    """Return ``st_mode`` of what ``raw`` leads to; 0 if it leads nowhere, or has a NUL in it."""
     if b"\0" in raw:
         return 0
     fd = root.try_find(raw)
     number = fd.value
     if number < 0:
         if -number in NO_ANSWER:
-            raise os_error(-number, raw)
+            raise about(os_error(-number), raw, root.note)
         return 0
     try:
         return os.fstat(number).st_mode
-    finally:
+    except OSError:
         fd.close()
+        raise
 
 
 def mode_of_last(root: Root, raw: bytes) -> int:
-    """The ``st_mode`` of what ``raw`` names, a link for itself; 0 as for :func:`mode_of`."""
+    """Return ``st_mode`` of what ``raw`` names, even if it is a link; 0 as for :func:`mode_of`."""
     if b"\0" in raw:
         return 0
     try:
@@ -123,5 +125,37 @@ def mode_of_last(root: Root, raw: bytes) -> int:
         raise
     try:
         return os.fstat(fd.value).st_mode
-    finally:
+    except OSError:
         fd.close()
+        raise
+
+
+def is_mount(root: Root, raw: bytes) -> bool:
+    """Return whether ``raw`` names a mount point or the root itself, not following a link."""
+    try:
+        found = root.find_last(raw)
+    except OSError as error:
+        if tells_of_path(error):
+            return False
+        raise
+    try:
+        with found as fd:
+            return _is_mount_point(root, fd)
+    except OSError as error:
+        raise about(error, raw, root.note) from None
+
+
+def _is_mount_point(root: Root, fd: int) -> bool:
+    status = os.fstat(fd)
+    if stat.S_ISLNK(status.st_mode):
+        return False
+    dev, ino, _ = root.identity
+    if (status.st_dev, status.st_ino) == (dev, ino):
+        return True
+    answer = statx_or_none(fd, STATX_BASIC_STATS)
+    if answer is not None and answer.attributes_mask & STATX_ATTR_MOUNT_ROOT:
+        return bool(answer.attributes & STATX_ATTR_MOUNT_ROOT)
+    if not stat.S_ISDIR(status.st_mode):
+        return False
+    parent = os.stat("..", dir_fd=fd)
+    return parent.st_dev != status.st_dev or parent.st_ino == status.st_ino

@@ -1,9 +1,7 @@
 """RootedPath: the pathlib face of a root.
 
-Promises what ``pathlib.Path`` does, inside the root and never outside; a path holds no
-descriptor of its own. Each method resolves its path to a descriptor and acts on that, or
-on the held parent and one name. Rests on :class:`procpath.Root` for resolving, on
-:mod:`procpath.lexical` for words and on :mod:`procpath.tree` for whole trees.
+Each method resolves its path to a descriptor and acts on that, or on the held parent and one
+name. A path holds no descriptor of its own: only its Root does.
 """
 
 from __future__ import annotations
@@ -17,19 +15,7 @@ import stat
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from errno import (
-    EACCES,
-    EBUSY,
-    EEXIST,
-    EINVAL,
-    EISDIR,
-    ENOENT,
-    ENOTDIR,
-    ENOTEMPTY,
-    EOPNOTSUPP,
-    ESTALE,
-)
+from errno import EINVAL, EISDIR, ESTALE
 from functools import partial
 from types import new_class
 from typing import (
@@ -48,22 +34,22 @@ from typing import (
 )
 from weakref import WeakValueDictionary
 
-from procpath import linux, unix_sockets
+from procpath import entries, linux, unix_sockets
 from procpath.accounts import Accounts
 from procpath.errors import (
     EscapeError,
     UnsupportedOperation,
     UnverifiedProcError,
+    about,
+    about_two,
     os_error,
     tells_of_path,
 )
-from procpath.info import EntryInfo, PathInfo, mode_of, mode_of_last
+from procpath.info import EntryInfo, PathInfo, is_mount, mode_of, mode_of_last
 from procpath.lexical import LexicalPath, Segment
 from procpath.options import OptionArguments
 from procpath.pin import PinnedPath
-from procpath.proc import VerifiedProc
 from procpath.protocols import register
-from procpath.resolve.interface import require_search
 from procpath.resolve.lenient import locate_leniently
 from procpath.resolve.trace import Trace, trace
 from procpath.root import Root
@@ -89,7 +75,10 @@ BinaryMode = Literal["rb", "wb", "ab", "xb", "r+b", "rb+", "w+b", "wb+", "a+b", 
 
 _fstat = os.fstat
 _DirEntry = os.DirEntry
-_WRITE_ANEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+_WRITE_WHOLE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+
+_LARGEST_READ = 1 << 26
+"""Bytes that are set aside at once because a file says that it has them."""
 
 _CODED_AT_ONCE = frozenset(("utf-8", "UTF-8", "utf8", "ascii", "latin-1", "iso-8859-1"))
 """Encodings without a byte order mark or a state, for which a decoder of the whole is the
@@ -161,16 +150,17 @@ class RootedPath(LexicalPath, from_segments=True):
     # Asking
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-        """What ``os.stat()`` says of the file; numbers of owners are ours, not the container's."""
+        """Return the file's status, like os.stat(). Owner and group IDs are the host's."""
         root = self._root
         fd = root.find(self._raw) if follow_symlinks else root.find_last(self._raw)
         try:
             return _fstat(fd.value)
-        finally:
+        except OSError as error:
             fd.close()
+            raise about(error, self._raw, self._root.note) from None
 
     def lstat(self) -> os.stat_result:
-        """:meth:`stat` of the link itself where the path is one."""
+        """Return the status of the path itself, even if it is a link."""
         return self.stat(follow_symlinks=False)
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
@@ -210,37 +200,17 @@ class RootedPath(LexicalPath, from_segments=True):
         return stat.S_ISCHR(self._mode(True))
 
     def is_mount(self) -> bool:
-        """Whether something is mounted here, a bind mount too. The root itself is always a mount.
+        """Return whether something is mounted here, as a bind mount too.
 
-        Tells by statx(2), ``STATX_ATTR_MOUNT_ROOT``; before Linux 5.8 as ``os.path.ismount``
-        does, which does not see bind mounts.
+        The root is always a mount. Asks statx(2) for ``STATX_ATTR_MOUNT_ROOT``; before Linux 5.8
+        as ``os.path.ismount()`` does, which does not see bind mounts.
         """
         try:
-            fd = self._root.find_last(self._raw)
+            raw = self._raw
         except ValueError:
             self._root.fileno()
             return False
-        except OSError as error:
-            if tells_of_path(error):
-                return False
-            raise
-        with fd:
-            return self._holds_mount(fd.value)
-
-    def _holds_mount(self, fd: int) -> bool:
-        status = os.fstat(fd)
-        if stat.S_ISLNK(status.st_mode):
-            return False
-        dev, ino, _ = self._root.identity
-        if (status.st_dev, status.st_ino) == (dev, ino):
-            return True
-        answer = linux.statx_or_none(fd, linux.STATX_BASIC_STATS)
-        if answer is not None and answer.attributes_mask & linux.STATX_ATTR_MOUNT_ROOT:
-            return bool(answer.attributes & linux.STATX_ATTR_MOUNT_ROOT)
-        if not stat.S_ISDIR(status.st_mode):
-            return False
-        parent = os.stat("..", dir_fd=fd)
-        return parent.st_dev != status.st_dev or parent.st_ino == status.st_ino
+        return is_mount(self._root, raw)
 
     def samefile(self, other_path: Segment | pathlib.Path) -> bool:
         """Whether both paths lead to the same file; ``other_path`` may be a host path of
@@ -324,35 +294,38 @@ class RootedPath(LexicalPath, from_segments=True):
         return self if self.is_absolute() else self.with_segments("/", self)
 
     def resolve(self, strict: bool = False, *, follow_last: bool = True) -> Self:
-        """The path without links and ``..``, inside the root.
+        """Return the path without links and ``..``, inside the root.
 
-        ``strict`` raises where it leads nowhere; otherwise what is missing, or a loop, stays as it
-        is written. ``follow_last=False`` leaves a link at the end unresolved.
+        With ``strict``, raise if it does not exist; otherwise what is missing, or a loop, stays
+        as it is written. With ``follow_last=False`` the last name is neither followed nor
+        looked up, and ``strict`` asks only that its directory exists.
         """
         name = self.name
-        if not follow_last and name and name != "..":
-            return self.parent.resolve(strict)._existing_child(name, strict)
-        raw = self._raw
+        if follow_last or not name or name == "..":
+            return self._resolved(self._raw, strict)
+        # The slash asks for a directory.
+        return self._resolved(self.parent._raw + (b"/" if strict else b""), strict) / name
+
+    def _resolved(self, raw: bytes, strict: bool) -> Self:
+        resolver = self._root.resolver
         try:
-            location = self._root.resolver.locate(raw)
+            location = resolver.locate(raw)
         except OSError as error:
             if strict or isinstance(error, EscapeError) or not tells_of_path(error):
                 raise
-            location = locate_leniently(self._root.resolver, raw)
+            location = locate_leniently(resolver, raw)
         return self._normalized(os.fsdecode(location))
 
-    def _existing_child(self, name: str, strict: bool) -> Self:
-        child = self._normalized(below(str(self), name))
-        if strict:
-            child.lstat()
-        return child
-
     def readlink(self) -> Self:
-        """What the link at this path says, unresolved. ``EINVAL`` where it is no link."""
-        with self._root.find_last(self._raw) as fd:
-            if not stat.S_ISLNK(os.fstat(fd).st_mode):
-                raise os_error(EINVAL, str(self))
-            return self.with_segments(os.readlink("", dir_fd=fd))
+        """Return the link's text as a path. ``EINVAL`` if the path is not a link."""
+        try:
+            with self._root.find_last(self._raw) as fd:
+                if not stat.S_ISLNK(_fstat(fd).st_mode):
+                    raise os_error(EINVAL)
+                text = os.readlink("", dir_fd=fd)
+        except OSError as error:
+            raise about(error, self._raw, self._root.note) from None
+        return self.with_segments(text)
 
     def trace(self) -> Trace:
         """Every step of the way that the path takes, for people; a path that leads nowhere has
@@ -430,18 +403,16 @@ class RootedPath(LexicalPath, from_segments=True):
         return self._root.open_raw(self._raw, flags, 0o666).detach()
 
     def read_bytes(self) -> bytes:
-        """The whole file."""
+        """Return the whole file."""
         fd = self._root.open_raw(self._raw, os.O_RDONLY, 0)
         try:
             status = _fstat(fd.value)
             if stat.S_ISDIR(status.st_mode):
-                raise os_error(EISDIR, str(self))
+                raise os_error(EISDIR)
             return _read_whole(fd.value, status.st_size)
         except OSError as error:
-            error.filename = str(self)
-            raise
-        finally:
             fd.close()
+            raise about(error, self._raw, self._root.note) from None
 
     def read_text(
         self, encoding: str | None = None, errors: str | None = None, newline: str | None = None
@@ -555,7 +526,7 @@ class RootedPath(LexicalPath, from_segments=True):
         return len(data)
 
     def _write(self, view: memoryview) -> int:
-        fd = self._root.open_raw(self._raw, _WRITE_ANEW, 0o666)
+        fd = self._root.open_raw(self._raw, _WRITE_WHOLE, 0o666)
         try:
             rest = view
             while rest:
@@ -563,8 +534,8 @@ class RootedPath(LexicalPath, from_segments=True):
             # Closing can fail for what was written before (close(2)).
             fd.close()
         except OSError as error:
-            error.filename = str(self)
-            raise
+            fd.close()
+            raise about(error, self._raw, self._root.note) from None
         return len(view)
 
     def touch(self, mode: int = 0o666, exist_ok: bool = True) -> None:
@@ -594,72 +565,45 @@ class RootedPath(LexicalPath, from_segments=True):
         Those above it get ``parent_mode``, or 0o777 if it is None.
         """
         try:
-            self._mkdir(mode)
+            entries.mkdir(self._root, self._raw, mode)
         except FileNotFoundError:
             if not parents or self.parent == self:
                 raise
-            self._make_parents(0o777 if parent_mode is None else parent_mode)
+            above = 0o777 if parent_mode is None else parent_mode
+            entries.make_parents(self._root, self._raw, above)
             self.mkdir(mode, exist_ok=exist_ok)
         except OSError:
             # The system may have a more pressing objection than EEXIST.
             if not exist_ok or not self.is_dir():
                 raise
 
-    def _make_parents(self, mode: int) -> None:
-        missing = []
-        for above in self.parents:
-            try:
-                above.mkdir(mode, exist_ok=True)
-                break
-            except FileNotFoundError:
-                missing.append(above)
-        for above in reversed(missing):
-            above.mkdir(mode, exist_ok=True)
-
-    def _mkdir(self, mode: int) -> None:
-        self._in_parent(lambda dirfd, name: os.mkdir(name, mode, dir_fd=dirfd), EEXIST)
-
     def unlink(self, missing_ok: bool = False) -> None:
         """Remove a file or a link."""
         try:
-            self._in_parent(lambda dirfd, name: os.unlink(name, dir_fd=dirfd), EISDIR)
+            entries.unlink(self._root, self._raw)
         except FileNotFoundError:
             if not missing_ok:
                 raise
 
     def rmdir(self) -> None:
         """Remove an empty directory."""
-        # The held parent and one name cannot tell how the path ended (unlink(2), rmdir(2)).
-        if self.name in ("", "..") and (self.root or self.parts):
-            self._root.find(self._raw).close()
-            raise os_error(EBUSY if not self.name else ENOTEMPTY, str(self))
-        self._in_parent(lambda dirfd, name: os.rmdir(name, dir_fd=dirfd), EINVAL)
+        entries.rmdir(self._root, self._raw)
 
     def symlink_to(self, target: Segment | pathlib.Path, target_is_directory: bool = False) -> None:
-        """Make this path a link that says ``target``, stored as given and not looked at."""
+        """Make this path a link to ``target``, which is stored as given and not looked at."""
         text = str(target) if isinstance(target, LexicalPath) else os.fspath(target)
         try:
-            self._in_parent(lambda dirfd, name: os.symlink(text, name, dir_fd=dirfd), EEXIST)
+            entries.symlink(self._root, text, self._raw)
         except OSError as error:
-            error.filename, error.filename2 = text, str(self)
-            raise
+            raise about_two(error, text, str(self), self._root.note) from None
 
     def hardlink_to(self, target: Segment) -> None:
         """Make this path another name of the file that ``target`` leads to, links followed."""
-        old = self._same_root(target)
+        source = self._same_root(target)
         try:
-            with self._root.find(_as_written(target, old)) as fd:
-                self_fd = VerifiedProc.default().self_fd()
-                entry, magic = self_fd.entry(fd), self_fd.fileno()
-
-                def link(dirfd: int, name: bytes) -> None:
-                    os.link(entry, name, src_dir_fd=magic, dst_dir_fd=dirfd, follow_symlinks=True)
-
-                self._in_parent(link, EEXIST)
-        except UnverifiedProcError:
-            raise
+            entries.link(self._root, _as_written(target, source), self._raw)
         except OSError as error:
-            raise _about_two(error, str(old), str(self)) from None
+            raise about_two(error, str(source), str(self), self._root.note) from None
 
     def rename(self, target: Segment, *, replace: bool = True) -> Self:
         """Rename to ``target``, of the same root, and return it.
@@ -667,19 +611,16 @@ class RootedPath(LexicalPath, from_segments=True):
         A file or an empty directory of that name is replaced, or with ``replace=False``
         ``FileExistsError`` (renameat2(2), ``RENAME_NOREPLACE``).
         """
-        new = self._same_root(target)
-        # As pathlib hands a text to the system: with its slash or dot at the end.
-        raw = _as_written(target, new)
-        if raw.rstrip(b"/") and raw.endswith(b"/"):
-            self._require_directory_for(new)
-        self._in_parents(new, raw, _rename if replace else _rename_noreplace)
-        return new
+        flags = 0 if replace else linux.RENAME_NOREPLACE
+        return self._rename(target, flags)
 
-    def _require_directory_for(self, new: Self) -> None:
-        """rename(2) to a name with a slash at its end is for directories alone."""
-        mode = self._mode(False)
-        if not stat.S_ISDIR(mode):
-            raise _about_two(os_error(ENOTDIR if mode else ENOENT), str(self), str(new))
+    def _rename(self, target: Segment, flags: int) -> Self:
+        new = self._same_root(target)
+        try:
+            entries.rename(self._root, self._raw, _as_written(target, new), flags)
+        except OSError as error:
+            raise about_two(error, str(self), str(new), self._root.note) from None
+        return new
 
     def replace(self, target: Segment) -> Self:
         """:meth:`rename`, replacing what has that name."""
@@ -687,31 +628,19 @@ class RootedPath(LexicalPath, from_segments=True):
 
     def exchange(self, other: Segment) -> None:
         """Swap the two files of any kind in one step (renameat2(2), ``RENAME_EXCHANGE``)."""
-        there = self._same_root(other)
-        self._in_parents(there, there._raw, _exchange)
+        self._rename(other, linux.RENAME_EXCHANGE)
 
     def chmod(self, mode: int, *, follow_symlinks: bool = True) -> None:
         """Set the permissions. Linux keeps none for a link: ``EOPNOTSUPP``."""
-
-        def change(name: str, dirfd: int) -> None:
-            os.chmod(name, mode, dir_fd=dirfd)
-
-        self._change(follow_symlinks, change, None)
+        entries.chmod(self._root, self._raw, mode, follow_symlinks)
 
     def lchmod(self, mode: int) -> None:
         """:meth:`chmod` that follows no link."""
         self.chmod(mode, follow_symlinks=False)
 
     def chown(self, uid: int = -1, gid: int = -1, *, follow_symlinks: bool = True) -> None:
-        """Set the owner and group, by our own numbers as :meth:`stat` shows them; -1 leaves one."""
-
-        def change(name: str, dirfd: int) -> None:
-            os.chown(name, uid, gid, dir_fd=dirfd)
-
-        def change_link(dirfd: int, name: bytes) -> None:
-            os.chown(name, uid, gid, dir_fd=dirfd, follow_symlinks=False)
-
-        self._change(follow_symlinks, change, change_link)
+        """Set the owner and group, by the host's IDs as :meth:`stat` has them; -1 keeps one."""
+        entries.chown(self._root, self._raw, uid, gid, follow_symlinks)
 
     def utime(
         self,
@@ -723,80 +652,7 @@ class RootedPath(LexicalPath, from_segments=True):
         """Set the times of access and modification, in seconds or nanoseconds, or to now."""
         if times is not None and ns is not None:
             raise ValueError("utime: you may specify either 'times' or 'ns' but not both")
-        when: dict[str, Any] = {"times": times} if ns is None else {"ns": ns}
-
-        def change(name: str, dirfd: int) -> None:
-            os.utime(name, **when, dir_fd=dirfd)
-
-        def change_link(dirfd: int, name: bytes) -> None:
-            os.utime(name, **when, dir_fd=dirfd, follow_symlinks=False)
-
-        self._change(follow_symlinks, change, change_link)
-
-    def _change(
-        self,
-        follow_symlinks: bool,
-        change: Callable[[str, int], None],
-        change_link: Callable[[int, bytes], None] | None,
-    ) -> None:
-        """``change`` the file through the magic link of its descriptor, or the link by its name."""
-        root = self._root
-        fd = root.find(self._raw) if follow_symlinks else root.find_last(self._raw)
-        try:
-            if follow_symlinks or not stat.S_ISLNK(_fstat(fd.value).st_mode):
-                self_fd = VerifiedProc.default().self_fd()
-                change(self_fd.entry(fd.value), self_fd.fileno())
-            elif change_link is None:
-                raise os_error(EOPNOTSUPP)
-            else:
-                self._in_parent(change_link, EINVAL)
-        except UnverifiedProcError:
-            raise
-        except OSError as error:
-            error.filename = str(self)
-            raise
-        finally:
-            fd.close()
-
-    def _in_parent(self, act: Callable[[int, bytes], None], nameless: int) -> None:
-        """``act`` on the held parent and the last component, which is not followed.
-
-        ``nameless`` is the errno where the path ends in no name, as ``/`` and ``a/..`` do.
-        """
-        dirfd, name, _ = self._root.resolver.open_parent(self._raw)
-        try:
-            act(dirfd.value, name)
-        except OSError as error:
-            if name == b"." and error.errno == EACCES:
-                # It takes the right to search the directory, where "/" and ".." take none.
-                raise os_error(nameless, str(self)) from None
-            error.filename = str(self)
-            raise
-        finally:
-            dirfd.close()
-
-    def _in_parents(
-        self, other: Self, raw: bytes, act: Callable[[int, bytes, int, bytes], None]
-    ) -> None:
-        """``act`` on the held parents and last components of this path and of ``other``.
-
-        ``raw`` is ``other`` as it was written.
-        """
-        resolver = self._root.resolver
-        try:
-            one = resolver.open_parent(self._raw)
-            try:
-                two = resolver.open_parent(raw)
-            except OSError:
-                # The kernel asks for the right to search the one before it walks to the other.
-                if one.name != b".":
-                    require_search(one.dirfd.value)
-                raise
-            act(one.dirfd.value, one.name, two.dirfd.value, two.name)
-        except UnverifiedProcError:
-            raise
-        except OSError as error:
-            raise _about_two(error, str(self), str(other)) from None
+        entries.utime(self._root, self._raw, times, ns, follow_symlinks)
 
     def _same_root(self, other: Segment) -> Self:
         """``other`` as a path of this root; a host path of pathlib cannot be one."""
@@ -979,15 +835,11 @@ class RootedPath(LexicalPath, from_segments=True):
         type: int = socket.SOCK_STREAM,  # noqa: A002 - named as in socket.socket()
     ) -> socket.socket:
         """A socket connected to the UNIX socket at this path; ``type`` is a ``socket.SOCK_*``."""
-        fd = self._root.find(self._raw)
         try:
-            return unix_sockets.connect(fd, type)
+            with self._root.find(self._raw) as fd:
+                return unix_sockets.connect(fd, type)
         except OSError as error:
-            error.filename = str(self)
-            raise
-
-
-register(RootedPath)
+            raise about(error, self._raw, self._root.note) from None
 
 
 class BoundPath(RootedPath, from_segments=True):
@@ -1012,6 +864,9 @@ class BoundPath(RootedPath, from_segments=True):
             # The class was made by bind(), so there is no name to import it by.
             return _unpickled_bound, (self._bound_class, self._root, str(self))
         return super().__reduce__()
+
+
+register(RootedPath)
 
 
 def _as_root(root: int | str | os.PathLike[str] | Root) -> Root:
@@ -1105,12 +960,6 @@ def _codec(encoding: str) -> str:
     return locale.getencoding()
 
 
-def _about_two(error: OSError, path: str, other: str) -> OSError:
-    """The same error, saying which two paths it is about."""
-    error.filename, error.filename2 = path, other
-    return error
-
-
 def _as_written(target: Segment, path: RootedPath) -> bytes:
     """``target``, which is ``path``, for the system: words with the slash or dot at their end."""
     if isinstance(target, str) and "\0" not in target:
@@ -1118,44 +967,15 @@ def _as_written(target: Segment, path: RootedPath) -> bytes:
     return path._raw
 
 
-@contextmanager
-def _busy_where_nameless(*ends: tuple[int, bytes]) -> Iterator[None]:
-    """rename(2) says ``EBUSY`` of ``/`` and ``..``, and asks for the right to search the
-    directories of names alone.
-    """
-    try:
-        yield
-    except PermissionError:
-        named = [dirfd for dirfd, name in ends if name != b"."]
-        if len(named) == len(ends):
-            raise
-        for dirfd in named:
-            require_search(dirfd)
-        raise os_error(EBUSY) from None
-
-
-def _rename(dirfd: int, name: bytes, other_dirfd: int, other_name: bytes) -> None:
-    with _busy_where_nameless((dirfd, name), (other_dirfd, other_name)):
-        os.rename(name, other_name, src_dir_fd=dirfd, dst_dir_fd=other_dirfd)
-
-
-def _rename_noreplace(dirfd: int, name: bytes, other_dirfd: int, other_name: bytes) -> None:
-    with _busy_where_nameless((dirfd, name), (other_dirfd, other_name)):
-        linux.renameat2(dirfd, name, other_dirfd, other_name, linux.RENAME_NOREPLACE)
-
-
-def _exchange(dirfd: int, name: bytes, other_dirfd: int, other_name: bytes) -> None:
-    with _busy_where_nameless((dirfd, name), (other_dirfd, other_name)):
-        linux.renameat2(dirfd, name, other_dirfd, other_name, linux.RENAME_EXCHANGE)
-
-
 def _read_whole(fd: int, size: int) -> bytes:
-    """All of a file that fstat() says has ``size`` bytes (0: it does not know)."""
-    data = os.read(fd, size + 1)
-    if size and len(data) == size:
+    """Return all of a file that has ``size`` bytes by fstat(), which may be wrong."""
+    # In one call where that is possible: files of procfs have no size, and some answer to one
+    # read at their beginning only. One byte more shows that there is no more.
+    data = os.read(fd, min(size or 1 << 16, _LARGEST_READ) + 1)
+    if len(data) == size:
         return data
-    chunks = [data]
+    whole = io.BytesIO()
     while data:
-        data = os.read(fd, max(size, 1 << 16))
-        chunks.append(data)
-    return b"".join(chunks)
+        whole.write(data)
+        data = os.read(fd, 1 << 20)
+    return whole.getvalue()

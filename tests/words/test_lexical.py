@@ -101,7 +101,7 @@ def test_segments_are_joined_as_pathlib_joins_them(segments: list[str | PurePath
     assert str(SLASH(*segments)) == str(PurePosixPath(*segments))
 
 
-class Name(str, enum.Enum):
+class Name(str, enum.Enum):  # noqa: UP042 - formats as its name, unlike a StrEnum
     ETC = "etc"
     HOSTS = "hosts"
 
