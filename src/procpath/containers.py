@@ -64,18 +64,9 @@ def processes_by_mount_namespace(
 def _place(proc: VerifiedProc, pid: int) -> tuple[int, int, int]:
     """Return mount namespace, start time and PID of a process, or of one of its threads."""
     with proc.process(pid) as process:
-        try:
-            return process.mount_namespace, process.start_time, pid
-        except FileNotFoundError:
-            # The main thread has ended, and with it all but the status of `/proc/PID`.
-            threads = [int(name) for name in process.listdir("task")]
-        for thread in threads:
-            try:
-                with proc.process(thread) as other:
-                    return other.mount_namespace, process.start_time, thread
-            except (ProcessLookupError, FileNotFoundError):
-                continue
-        raise ProcessLookupError
+        # Most of what the main thread shows is gone when it has ended.
+        threads = process.living_threads()
+        return process.mount_namespace, process.start_time, threads[0] if threads else pid
 
 
 def describe(proc: VerifiedProc, mount_namespace: int, pids: list[int]) -> Iterator[Container]:

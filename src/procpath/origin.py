@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from errno import ESTALE
 from typing import Any, NoReturn, Protocol, Unpack
 
-from procpath.errors import ProcessGoneError
+from procpath.errors import ProcessGoneError, UnverifiedProcError
 from procpath.options import OptionArguments
 from procpath.proc import ProcessDir, VerifiedProc
 from procpath.resolve.identity import Identity
@@ -40,12 +40,21 @@ class Origin(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OfProcess:
-    """The root of a process; the start time tells it from a later one with the same PID."""
+    """The root of a process, and what distinguishes it from a later one with the same PID."""
 
     path: str
     """of its directory in procfs"""
     pid: int
     start_time: int
+    """in ticks, within which a PID may be given again"""
+    mount_namespace: str
+    """the text of ``ns/mnt``"""
+    user_namespace: str
+
+    @classmethod
+    def of(cls, process: ProcessDir) -> OfProcess:
+        namespaces = process.readlink("ns/mnt"), process.readlink("ns/user")
+        return cls(process.path, process.pid, process.start_time, *namespaces)
 
     def __str__(self) -> str:
         return f"{self.path}/root"
@@ -55,10 +64,35 @@ class OfProcess:
         if os.path.dirname(self.path) != proc.path:
             proc = VerifiedProc(os.path.dirname(self.path))
         process = proc.process(self.pid)
-        if process.start_time != self.start_time:
+        try:
+            if OfProcess.of(process) != self:
+                raise ProcessGoneError(self.pid, str(self))
+        except BaseException:
             process.close()
-            raise ProcessGoneError(self.pid, str(self))
+            raise
         return cls._owning(process, options)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        fields = self.path, self.pid, self.start_time, self.mount_namespace, self.user_namespace
+        return _of_process_since_boot, (_boot_id(), *fields)
+
+
+def _boot_id() -> str:
+    """Return the ID of this boot (proc_sys_kernel(5)); nothing where ``/proc/sys`` is covered."""
+    try:
+        with VerifiedProc.default().open("sys/kernel/random/boot_id") as file:
+            return file.read()
+    except UnverifiedProcError:
+        # As in most containers, read-only: no attack.
+        return ""
+
+
+def _of_process_since_boot(
+    boot_id: str, path: str, pid: int, start_time: int, mounts: str, users: str
+) -> OfProcess:
+    if boot_id != _boot_id():
+        raise ProcessGoneError(pid, f"{path}/root")
+    return OfProcess(path, pid, start_time, mounts, users)
 
 
 @dataclass(frozen=True, slots=True)

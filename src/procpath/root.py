@@ -8,7 +8,6 @@ root is closed, or goes with its last path, and no operation uses them any more.
 from __future__ import annotations
 
 import os
-import signal
 import stat
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from procpath.linux import AT_FDCWD, FIND_DIRECTORY, Descriptor, dup, openat
 from procpath.options import OptionArguments, Options
 from procpath.origin import Beneath, HandedOver, HostDirectory, OfProcess, Origin, note, unpickled
 from procpath.proc import IdMapping, ProcessDir, VerifiedProc
+from procpath.proc.process import status_fields
 from procpath.resolve.identity import Identity, identity
 from procpath.resolve.interface import Resolver, Rules
 from procpath.resolve.kernel import KernelResolver, openat2_refusal
@@ -49,9 +49,8 @@ class UserNamespace:
     @classmethod
     def of(cls, process: ProcessDir) -> UserNamespace:
         """Read it from ``/proc/PID`` (user_namespaces(7), proc_pid_status(5))."""
-        status = process.read_text("status")
-        uid = next(line for line in status.splitlines() if line.startswith("Uid:"))
-        return cls(int(uid.split()[1]), process.uid_map, process.gid_map)
+        uid = status_fields(process.read_bytes("status"))[b"Uid"].split()[0]
+        return cls(int(uid), process.uid_map, process.gid_map)
 
 
 class Root:
@@ -163,16 +162,13 @@ class Root:
         Raises as :meth:`of_process`, and ``ValueError`` for a descriptor that is no pidfd.
         """
         proc = proc or VerifiedProc.default()
-        process = proc.process(_pid_of(proc, pidfd))
+        pid = _pid_of(proc, pidfd)
+        process = proc.process(pid)
         try:
-            # The PID belonged to it before its directory was opened. If the process still
-            # is there now, the PID cannot have passed to another in between.
-            signal.pidfd_send_signal(pidfd, 0)
-        except PermissionError:
-            pass  # It is there, but not ours to send signals to.
-        except ProcessLookupError as error:
-            process.close()
-            raise ProcessGoneError(process.pid) from error
+            # Its number cannot have passed to another process before the directory was opened, if
+            # it has that number still.
+            if _pid_of(proc, pidfd) != pid:
+                raise ProcessGoneError(pid)
         except BaseException:
             process.close()
             raise
@@ -226,11 +222,11 @@ class Root:
         directory = process.opened_link("root", FIND_DIRECTORY)
         with closed_on_error(directory):
             namespace = UserNamespace.of(process)
-            origin = OfProcess(process.path, process.pid, process.start_time)
             # A mount namespace comes apart with its last process: what was mounted in it
             # would be gone from a root that is still held (mount_namespaces(7)).
             mounts = process.opened_link("ns/mnt", os.O_RDONLY)
         with closed_on_error(mounts):
+            origin = OfProcess.of(process)
             return cls(directory, origin, options, process, namespace, mounts)
 
     @classmethod

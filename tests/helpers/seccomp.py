@@ -25,6 +25,7 @@ _RETURN: Final = 0x06  # BPF_RET | BPF_K
 _NUMBERS: Final = {
     "open_tree": 428,
     "fsopen": 430,
+    "pidfd_send_signal": 424,
     "pidfd_open": 434,
     "openat2": 437,
     **{

@@ -21,7 +21,7 @@ from helpers.attacks import ask_fd, ask_fdinfo, ask_maps, ask_number, ask_pagema
 from helpers.processes import living
 from helpers.seccomp import NO_MOUNT_IDS, NO_OPENAT2, forbid
 from helpers.support import private_mounts, run_in_child
-from procpath import linux
+from procpath import Root, linux
 from procpath.errors import ProcessGoneError, UnverifiedProcError
 from procpath.proc import ProcessDir, VerifiedProc
 
@@ -137,11 +137,17 @@ def test_process_goes_on_when_only_its_main_thread_has_ended() -> None:
             while "State:\tZ" not in process.read_text("status"):
                 pass
             assert process.is_alive()
+            os.close(process.open_link("root", os.O_PATH))
+            assert process.readlink("ns/mnt") == os.readlink("/proc/self/ns/mnt")
+            assert process.mount_namespace == os.stat("/proc/self/ns/mnt").st_ino
+            os.close(process.open_link("fd/0", os.O_PATH))
+            (thread,) = process.living_threads()
+            assert process.read_bytes(f"task/{thread}/cmdline")
             with pytest.raises(FileNotFoundError, match="main thread") as raised:
-                process.open_link("root", os.O_PATH)
-            assert "task/TID/root" in str(raised.value)
-            (thread,) = set(process.listdir("task")) - {str(pid)}
-            os.close(process.open_link(f"task/{thread}/root", os.O_PATH))
+                process.readlink("fd/999")
+            assert "task/TID/fd/999" in str(raised.value)
+            with Root.of_process(process) as root:
+                assert os.path.samestat(os.stat("/"), os.fstat(root.fileno()))
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)

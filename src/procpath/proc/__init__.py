@@ -2,8 +2,8 @@
 
 :class:`VerifiedProc` opens and checks a procfs, :class:`ProcessDir` is one process in it.
 The modules, each of which imports only those before it: ``checks`` (one function a check),
-``lookup`` (open a name beneath a held directory), ``process``, ``own`` (this process and thread),
-``source`` (where a procfs comes from), ``handle``.
+``lookup`` (open a name beneath a held directory), ``source`` (where a procfs comes from),
+``process``, ``own`` (this process and thread), ``handle``.
 """
 
 from __future__ import annotations

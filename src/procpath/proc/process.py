@@ -13,18 +13,21 @@ import sys
 from collections.abc import Callable
 from errno import EACCES, ENOENT, EPERM, ESRCH
 from types import TracebackType
-from typing import IO, Any, BinaryIO, Literal, NamedTuple, Self, TextIO, overload
+from typing import IO, Any, BinaryIO, Literal, NamedTuple, Self, TextIO, TypeVar, overload
 
 from procpath.descriptors import Held, closed_on_error
 from procpath.errors import MagicLinkError, ProcessGoneError, UnverifiedProcError
 from procpath.linux import FIND_NOFOLLOW, Descriptor
 from procpath.proc import checks
 from procpath.proc.lookup import Lookup, components
+from procpath.proc.source import DEFAULT_PATH, open_procfs
 
 if sys.version_info >= (3, 12):
     from collections.abc import Buffer
 else:
     from typing_extensions import Buffer
+
+T = TypeVar("T")
 
 _CAP_SYS_PTRACE = 1 << 19  # include/uapi/linux/capability.h
 
@@ -54,7 +57,8 @@ class ProcessDir:
 
     - ``ProcessGoneError`` when the process has ended. A zombie has ended; its ``stat`` and
       ``status`` can still be read until its parent has waited for it, and everything that
-      the kernel keeps no longer (``root``, ``exe``, ``fd/3``, ``maps``) raises.
+      the kernel keeps no longer (``root``, ``exe``, ``fd/3``, ``maps``) raises. Where only the
+      main thread has ended, links are those of a thread that goes on; files are in ``task/TID``.
     - ``PermissionError`` that says which right is missing, when we may not trace it;
     - ``UnverifiedProcError`` when something is mounted over the entry;
     - ``FileNotFoundError`` when a living process has no such entry.
@@ -158,10 +162,9 @@ class ProcessDir:
         """Return the text of the link ``name``: where it leads, as far as a text can say that."""
         components(name)
         directory = self._held.descriptor()
-        try:
-            return self._lookup.readlink(directory.value, name, self._path(name))
-        except OSError as error:
-            raise self._explained(error, name) from None
+        return self._answer(
+            name, lambda each: self._lookup.readlink(directory.value, each, self._path(each))
+        )
 
     def open_link(self, name: str, flags: int) -> int:
         """Follow the magic link ``name`` (``root``, ``cwd``, ``exe``, ``fd/3``, ``ns/mnt``).
@@ -177,15 +180,17 @@ class ProcessDir:
         """As :meth:`open_link`; the descriptor belongs to the object returned."""
         if flags & os.O_NOFOLLOW:
             raise ValueError("open_link() follows a link: O_NOFOLLOW contradicts that")
-        *directories, last = components(name)
+        components(name)
         directory = self._held.descriptor()
-        try:
-            if not directories:
-                return self._lookup.follow(directory.value, last, flags, self._path(name))
-            with self._open_directory("/".join(directories)) as parent:
-                return self._lookup.follow(parent, last, flags, self._path(name))
-        except OSError as error:
-            raise self._explained(error, name) from None
+
+        def follow(each: str) -> Descriptor:
+            above, _, last = each.rpartition("/")
+            if not above:
+                return self._lookup.follow(directory.value, last, flags, self._path(each))
+            with self._open_directory(above) as parent:
+                return self._lookup.follow(parent, last, flags, self._path(each))
+
+        return self._answer(name, follow)
 
     def listdir(self, name: str | None = None) -> list[str]:
         """Return the names in the directory ``name`` (``task``, ``fd``), or in this one."""
@@ -228,13 +233,53 @@ class ProcessDir:
 
     @property
     def uid_map(self) -> tuple[IdMapping, ...]:
-        """What the user ids of the process's user namespace stand for in ours."""
-        return _parse_id_map(self.read_bytes("uid_map"))
+        """What the user IDs of the process's user namespace stand for in ours."""
+        return self._id_map("uid_map")
 
     @property
     def gid_map(self) -> tuple[IdMapping, ...]:
-        """What the group ids of the process's user namespace stand for in ours."""
-        return _parse_id_map(self.read_bytes("gid_map"))
+        """What the group IDs of the process's user namespace stand for in ours."""
+        return self._id_map("gid_map")
+
+    def _id_map(self, name: str) -> tuple[IdMapping, ...]:
+        data = self.read_bytes(name)
+        maps = tuple(IdMapping(*map(int, line.split())) for line in data.split(b"\n") if line)
+        if all(each.inside == each.outside for each in maps):
+            return maps
+        # To a reader in the same user namespace the kernel shows what the IDs stand for in its
+        # parent (user_namespaces(7)). One map alone does not say that: a namespace and a child
+        # of it can have the same.
+        lookup, us = self._us()
+        if data != _read_beneath(lookup, us, name):
+            return maps
+        own = lookup.readlink(lookup.root.value, f"{us}/ns/user", f"{lookup.where}/{us}/ns/user")
+        if self.readlink("ns/user") != own:
+            return maps
+        return tuple(each._replace(outside=each.inside) for each in maps)
+
+    def living_threads(self) -> list[int]:
+        """Return the threads that go on after the main thread has ended; none if that has not."""
+        fields = self._stat()
+        if fields[_STATE] != b"Z" or int(fields[_NUM_THREADS]) < 2:
+            return []
+        return sorted({int(name) for name in self.listdir("task")} - {self._pid})
+
+    def _answer(self, name: str, ask: Callable[[str], T]) -> T:
+        """Return ``ask(name)``, of a thread that goes on if the main thread has ended.
+
+        What threads share is gone from ``/proc/PID`` when the main thread has ended, and is
+        still in ``/proc/PID/task/TID``.
+        """
+        try:
+            return ask(name)
+        except OSError as error:
+            if error.errno in (ENOENT, ESRCH) and not self._is_reaped():
+                for thread in self.living_threads():
+                    try:
+                        return ask(f"task/{thread}/{name}")
+                    except OSError:
+                        continue  # It has ended too, or has no such entry.
+            raise self._explained(error, name) from None
 
     def _path(self, name: str) -> str:
         return f"{self._where}/{name}"
@@ -320,12 +365,12 @@ class ProcessDir:
         who = f"no permission to inspect process {self._pid}"
         needs = f"needs CAP_SYS_PTRACE in the user namespace of process {self._pid}"
         try:
-            theirs = _status_fields(self._read("status"))
+            theirs = status_fields(self._read("status"))
         except OSError:
             # Everybody may read a status, save where hidepid is on (proc(5)).
             return f"{who}: the procfs is mounted with hidepid; {needs}"
         try:
-            ours = _status_fields(self._own_status())
+            ours = status_fields(_read_beneath(*self._us(), "status"))
         except OSError:
             # Our own status is overmounted.
             return f"{who}: {needs}"
@@ -343,12 +388,15 @@ class ProcessDir:
             f"in another user namespace, or is not dumpable (PR_SET_DUMPABLE, prctl(2)); {needs}"
         )
 
-    def _own_status(self) -> bytes:
+    def _us(self) -> tuple[Lookup, str]:
+        """Return a procfs that shows this process, and its PID there."""
         lookup = self._lookup
-        pid = lookup.readlink(lookup.root.value, "self", f"{lookup.where}/self")
-        name = f"{pid}/status"
-        where = f"{lookup.where}/{name}"
-        return read_all(lookup.open(lookup.root.value, name, os.O_RDONLY, checks.FILE, where))
+        try:
+            return lookup, lookup.readlink(lookup.root.value, "self", f"{lookup.where}/self")
+        except FileNotFoundError:
+            # The procfs shows a PID namespace without us.
+            lookup, _, _ = open_procfs(DEFAULT_PATH, "auto")
+            return lookup, lookup.readlink(lookup.root.value, "self", f"{lookup.where}/self")
 
 
 class ProcFile(io.FileIO):
@@ -439,11 +487,14 @@ def read_all(descriptor: Descriptor) -> bytes:
         return b"".join(chunks)
 
 
-def _parse_id_map(data: bytes) -> tuple[IdMapping, ...]:
-    return tuple(IdMapping(*map(int, line.split())) for line in data.split(b"\n") if line)
+def _read_beneath(lookup: Lookup, pid: str, name: str) -> bytes:
+    where = f"{lookup.where}/{pid}/{name}"
+    return read_all(
+        lookup.open(lookup.root.value, f"{pid}/{name}", os.O_RDONLY, checks.FILE, where)
+    )
 
 
-def _status_fields(status: bytes) -> dict[bytes, bytes]:
+def status_fields(status: bytes) -> dict[bytes, bytes]:
     """Return the lines of a ``status`` file (proc_pid_status(5)) by their names.
 
     Split at newlines alone, which the kernel escapes in ``Name``: a process names itself as it
