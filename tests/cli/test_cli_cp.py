@@ -88,7 +88,7 @@ def test_a_file_comes_out_of_a_container(
     assert portrait(local) == {"os-release": OS_RELEASE}
 
 
-def test_a_tree_goes_into_a_container_and_on_into_another(
+def test_tree_goes_from_container_to_container(
     start_container: Callable[[], RuncContainer], local: Path
 ) -> None:
     one, other = start_container(), start_container()
@@ -101,7 +101,7 @@ def test_a_tree_goes_into_a_container_and_on_into_another(
     assert other.exec(["cat", "/run/conf/sub/x.conf"]) == "x = 1\n"
 
 
-def test_what_is_mounted_on_a_file_in_a_container_stays(
+def test_mount_on_a_file_of_a_container_stays(
     start_container: Callable[[], RuncContainer], local: Path
 ) -> None:
     target = f"{start_container().pid}:/etc/resolv.conf"
@@ -165,7 +165,7 @@ def test_all_that_is_in_a_root_can_be_copied(root: Path, local: Path) -> None:
     assert portrait(local) == portrait(root)
 
 
-def test_a_target_that_is_a_link_is_followed_inside_its_root(root: Path, local: Path) -> None:
+def test_target_link_is_followed_inside_its_root(root: Path, local: Path) -> None:
     (local / "x.conf").write_text("x\n")
     (local / "os").write_text("ID=new\n")
     assert here("cp", "x.conf", f"{root}:/app") == QUIET
@@ -229,7 +229,7 @@ def test_directories_are_merged_without_openat2(root: Path, local: Path) -> None
 
 
 @pytest.mark.parametrize("openat2", [True, False])
-def test_a_link_that_lies_in_the_target_is_replaced_and_never_written_through(
+def test_link_in_the_target_is_never_written_through(
     openat2: bool, root: Path, local: Path
 ) -> None:
     """A hostile root first gives links, and then what would go through them (CVE-2018-15664)."""
@@ -266,7 +266,7 @@ def test_a_link_that_lies_in_the_target_is_replaced_and_never_written_through(
     }
 
 
-def test_what_cannot_be_merged_is_told_and_the_rest_is_copied(root: Path, local: Path) -> None:
+def test_unmergeable_entries_do_not_stop_a_copy(root: Path, local: Path) -> None:
     (local / "app/main.conf").mkdir(parents=True)
     (local / "app/conf.d").write_text("no directory\n")
     ran = here("cp", "-r", f"{root}:/etc/app", ".")
@@ -278,9 +278,7 @@ def test_what_cannot_be_merged_is_told_and_the_rest_is_copied(root: Path, local:
     assert os.readlink(local / "app/alias") == "/etc/app/main.conf"
 
 
-def test_a_copy_of_a_link_takes_the_place_of_a_file_but_of_no_directory(
-    root: Path, local: Path
-) -> None:
+def test_copied_link_replaces_a_file_but_no_directory(root: Path, local: Path) -> None:
     (local / "os-release").write_text("a file\n")
     assert here("cp", "-a", f"{root}:/etc/os-release", "os-release") == QUIET
     assert portrait(local) == {"os-release": "-> /usr/os-release"}
@@ -290,7 +288,7 @@ def test_a_copy_of_a_link_takes_the_place_of_a_file_but_of_no_directory(
     assert portrait(local) == {"os-release": "d"}
 
 
-def test_a_file_that_was_just_copied_is_not_overwritten(root: Path, local: Path) -> None:
+def test_file_just_copied_is_not_overwritten(root: Path, local: Path) -> None:
     (root / "usr/main.conf").write_text("another\n")
     first, second = f"{root}:/etc/app/main.conf", f"{root}:/usr/main.conf"
     line = complaint(first, second, ".")
@@ -306,7 +304,7 @@ def test_a_directory_needs_an_option(root: Path, local: Path) -> None:
     assert portrait(local) == {}
 
 
-def test_one_source_that_fails_does_not_stop_the_others(root: Path, local: Path) -> None:
+def test_failing_source_stops_no_other(root: Path, local: Path) -> None:
     ended = os.fork()
     if ended == 0:
         os._exit(0)
@@ -422,7 +420,7 @@ def test_no_descriptor_is_leaked(root: Path, local: Path, no_leak: None) -> None
 # Progress
 
 
-def test_a_terminal_sees_how_far_it_is_and_then_nothing(
+def test_terminal_sees_progress_and_then_nothing(
     root: Path, local: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cp, "_PATIENCE", 0)
@@ -449,7 +447,7 @@ def test_a_line_is_no_wider_than_the_terminal(
     assert max(len(line) for line in seen.split("\r")) == 11
 
 
-def test_what_is_done_within_a_second_is_done_without_a_word(root: Path, local: Path) -> None:
+def test_short_copy_shows_no_progress(root: Path, local: Path) -> None:
     assert shown("cp", f"{root}:/usr/os-release", ".") == ""
 
 
