@@ -78,7 +78,8 @@ class MemoryPath(pathlib_abc.ReadablePath, pathlib_abc.WritablePath):
         return (MemoryPath(self._tree, *self._parts, name) for name in self._node)
 
     def readlink(self) -> Any:
-        return self._node
+        # A path object without a str(), as the protocol has it.
+        return self.with_segments(self._node)
 
     def __open_reader__(self) -> BinaryIO:
         if not isinstance(self._node, bytes):
@@ -161,8 +162,9 @@ def test_links_are_never_gone_through(tmp_path: Path, root: RootedPath) -> None:
             return iter(["sub", "sub"])
 
         def get(self, name: str, default: Any = None) -> Any:
-            self.asked = not getattr(self, "asked", False)
-            return "../outside" if self.asked else {"file": b"escaped"}
+            # What it is, and where it leads.
+            self.asked = getattr(self, "asked", 0) + 1
+            return "../outside" if self.asked <= 2 else {"file": b"escaped"}
 
     source = MemoryPath({"tree": Twice()}, "tree")
     with pytest.raises(OSError):

@@ -83,7 +83,7 @@ class _Copy:
 
     def make_link(self, source: Readable, dirfd: int, name: str) -> None:
         """Make a link with the text of ``source``."""
-        text = str(source.readlink())
+        text = _text(source.readlink())
         with self.blame:
             os.symlink(text, name, dir_fd=dirfd)
 
@@ -140,6 +140,19 @@ class _Copy:
         else:
             self.make_file(source, into.dirfd, name)
         self._names.pop()
+
+
+def _text(path: Any) -> str:
+    """Return the text of what a path object's ``readlink()`` has returned."""
+    if isinstance(path, (str, os.PathLike)):
+        return os.fsdecode(path)
+    by_protocol = getattr(path, "__vfspath__", None)
+    if by_protocol is not None:
+        return str(by_protocol())
+    if not isinstance(type(path).__str__, type(object.__str__)):
+        # Older versions of pathlib_abc.
+        return str(path)
+    raise TypeError(f"readlink() must return a path, not {type(path).__name__!r}")
 
 
 def _open(source: Any) -> IO[bytes]:

@@ -1,0 +1,114 @@
+"""Interrupts: no descriptor is closed twice, none is leaked, nothing is left of a copy."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from helpers.scenery import mount_tmpfs, nothing_temporary
+from helpers.support import open_descriptors, private_mounts
+from procpath import RootedPath
+
+SECONDS = 2.5
+DEEP = "/".join(["d"] * 30)
+
+
+class Interrupted(BaseException):
+    """Raised by a signal handler, at any point of a program."""
+
+
+def interrupt_at_random(operation: Callable[[], object], prepare: Callable[[], None]) -> int:
+    """Interrupt an operation again and again, and return how often it was.
+
+    Each handler opens files: they get the numbers that have just become free, so one that is
+    closed twice is seen.
+    """
+    opened: list[int] = []
+
+    def handle(number: int, frame: object) -> None:
+        opened.extend(os.open("/dev/null", os.O_RDONLY) for _ in range(3))
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, handle)
+    interrupts = 0
+    longest = 0.0005
+    end = time.monotonic() + SECONDS
+    try:
+        while time.monotonic() < end:
+            prepare()
+            started = time.monotonic()
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(0.00005, longest))
+                try:
+                    operation()
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                longest = max(longest, time.monotonic() - started)
+            except Interrupted:
+                interrupts += 1
+            # Raises EBADF for one that was closed.
+            for fd in opened:
+                os.close(fd)
+            opened.clear()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    return interrupts
+
+
+def make_tree(top: Path) -> None:
+    (top / DEEP).mkdir(parents=True, exist_ok=True)
+    for directory in ("d", "d/d/d", DEEP):
+        (top / directory / "file").write_text("content")
+    if not (top / "link").is_symlink():
+        (top / "link").symlink_to("d/file")
+
+
+OPERATIONS: dict[str, Callable[[RootedPath], object]] = {
+    "rmtree": lambda path: (path / "tree").rmtree(),
+    "copy": lambda path: (path / "tree").copy(path / "copy"),
+    "copy all": lambda path: (path / "tree").copy(
+        path / "copy", follow_symlinks=False, preserve_metadata=True
+    ),
+    "copy a file": lambda path: (path / "tree/d/file").copy(path / "copy"),
+    "move": lambda path: (path / "tree/d").move(path / "other/d"),
+    "walk": lambda path: list(path.walk()),
+    "walk followed": lambda path: list(path.walk(follow_symlinks=True)),
+    "rglob": lambda path: list(path.rglob("*")),
+    "rglob followed": lambda path: list(path.rglob("*", recurse_symlinks=True)),
+    "iterdir": lambda path: list((path / "tree").iterdir()),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_interrupt_closes_each_descriptor_once(name: str, tmp_path: Path) -> None:
+    def inside() -> tuple[int, set[str], bool]:
+        mount_tmpfs(tmp_path)
+        top, path = tmp_path, RootedPath(tmp_path)
+        operation = OPERATIONS[name]
+
+        def prepare() -> None:
+            for copied in ("copy", "other/d"):
+                if (top / copied).is_dir():
+                    RootedPath(top, copied).rmtree()
+            make_tree(top / "tree")
+
+        (top / "other").mkdir()
+        mount_tmpfs(top / "other")
+        prepare()
+        operation(path)
+        before = open_descriptors()
+        interrupts = interrupt_at_random(lambda: operation(path), prepare)
+        leaked = open_descriptors().items() - before.items()
+        return interrupts, {target for _, target in leaked}, nothing_temporary(top)
+
+    interrupts, leaked, nothing_left = private_mounts(inside)
+    assert interrupts > 20
+    assert not leaked
+    assert nothing_left
