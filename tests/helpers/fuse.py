@@ -1,76 +1,72 @@
-"""A file system in user space whose directories list whatever a test wants (fuse(4))."""
+"""A file system that says what it likes of its one file.
+
+The protocol is that of include/uapi/linux/fuse.h, version 7.31; see fuse(4).
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import struct
 import threading
-from errno import ENODEV, ENOENT, ENOSYS
 from pathlib import Path
 
 from procpath import linux
 
-_TOP = 1
 _HEADER = struct.Struct("=IIQQIIII")
-# include/uapi/linux/fuse.h
-_LOOKUP, _FORGET, _GETATTR, _OPEN, _INIT, _OPENDIR, _READDIR = 1, 2, 3, 14, 26, 27, 28
-_DONE = frozenset((18, 25, 29, 30))
-"""release, flush, releasedir, fsyncdir: nothing to do"""
+_ROOT = 1
+_FILE = 2
+_LOOKUP, _GETATTR, _OPEN, _READ, _RELEASE, _FLUSH, _INIT = 1, 3, 14, 15, 18, 25, 26
+_FORGET = 2
+_DIRECT_IO = 1
 
 
-class ListingFs:
-    """A mounted directory that lists ``names``; each that can be looked up is a directory, which
-    lists the same. For a private mount namespace.
+class OneFile:
+    """A file system with ``file``, which says that it has ``size`` bytes and gives ``content``.
+
+    Mount it in a mount namespace that ends with the test's child.
     """
 
-    def __init__(self, mount_point: Path, names: list[bytes]) -> None:
-        self._names = names
+    def __init__(self, place: Path, size: int, content: bytes) -> None:
+        self._size = size
+        self._content = content
         self._fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-        options = f"fd={self._fd},rootmode=40000,user_id=0,group_id=0"
-        linux.mount(b"listing", os.fsencode(mount_point), b"fuse", 0, options.encode())
+        options = f"fd={self._fd},rootmode=40000,user_id=0,group_id=0,allow_other"
+        linux.mount(b"test", bytes(place), b"fuse.test", linux.MS_NODEV, options.encode())
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
         while True:
             try:
-                request = os.read(self._fd, 1 << 17)
-            except OSError as error:
-                if error.errno == ENODEV:
-                    return
-                continue
-            _, operation, unique, *_ = _HEADER.unpack_from(request)
+                request = os.read(self._fd, (1 << 20) + (1 << 16))
+            except OSError:
+                return
+            _, operation, unique, node, *_ = _HEADER.unpack_from(request)
             if operation == _FORGET:
                 continue
-            error, answer = self._answer(operation, request[_HEADER.size :])
-            os.write(self._fd, struct.pack("=IiQ", 16 + len(answer), -error, unique) + answer)
+            answer = self._answer(operation, node, request[_HEADER.size :])
+            code, data = (-answer, b"") if isinstance(answer, int) else (0, answer)
+            os.write(self._fd, struct.pack("=IiQ", 16 + len(data), code, unique) + data)
 
-    def _answer(self, operation: int, body: bytes) -> tuple[int, bytes]:
+    def _answer(self, operation: int, node: int, body: bytes) -> bytes | int:
         if operation == _INIT:
-            return 0, struct.pack("=IIIIHHIIHH", 7, 31, 1 << 17, 0, 16, 12, 1 << 16, 1, 0, 0).ljust(
-                64, b"\0"
-            )
+            sizes = (7, 31, 1 << 17, 0, 16, 12, 1 << 20, 1, 256, 0, 0)
+            return struct.pack("=IIIIHHIIHHI", *sizes).ljust(64, b"\0")
         if operation == _LOOKUP:
-            if body.rstrip(b"\0") not in self._names:
-                return ENOENT, b""
-            return 0, struct.pack("=QQQQII", _TOP + 1, 0, 0, 0, 0, 0) + _attributes(_TOP + 1)
+            found = body == b"file\0"
+            return struct.pack("=QQ24x", _FILE, 0) + self._status(_FILE) if found else errno.ENOENT
         if operation == _GETATTR:
-            return 0, struct.pack("=QII", 0, 0, 0) + _attributes(_TOP)
-        if operation in (_OPEN, _OPENDIR):
-            return 0, struct.pack("=QII", 0, 0, 0)
-        if operation == _READDIR:
-            offset = struct.unpack_from("=QQ", body)[1]
-            entries = [_entry(number, name) for number, name in enumerate(self._names, 1)]
-            return 0, b"".join(entries[offset:])
-        return (0, b"") if operation in _DONE else (ENOSYS, b"")
+            return bytes(16) + self._status(node)
+        if operation == _OPEN:
+            return struct.pack("=QII", 1, _DIRECT_IO, 0)
+        if operation == _READ:
+            _, offset, size = struct.unpack_from("=QQI", body)
+            return self._content[offset : offset + size]
+        return b"" if operation in (_RELEASE, _FLUSH) else errno.ENOSYS
 
-
-def _attributes(inode: int) -> bytes:
-    mode = stat.S_IFDIR | 0o755
-    return struct.pack("=6Q10I", inode, 0, 0, 0, 0, 0, 0, 0, 0, mode, 2, 0, 0, 0, 4096, 0)
-
-
-def _entry(number: int, name: bytes) -> bytes:
-    directory = stat.S_IFDIR >> 12
-    entry = struct.pack("=QQII", _TOP + 1, number, len(name), directory) + name
-    return entry + bytes(-len(entry) % 8)
+    def _status(self, node: int) -> bytes:
+        is_file = node == _FILE
+        mode = stat.S_IFREG | 0o644 if is_file else stat.S_IFDIR | 0o755
+        size = self._size if is_file else 0
+        return struct.pack("=6Q10I", node, size, 0, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
