@@ -26,7 +26,8 @@ from hypothesis import strategies as st
 from helpers.containers import RuncContainer
 from helpers.processes import end_after
 from helpers.support import chrooted, run_in_child
-from procpath import Root, RootedPath, linux
+from procpath import Root, RootedPath, accounts, linux
+from procpath.resolve.reopen import reopen
 
 PASSWD = """\
 root:x:0:0:root:/root:/bin/sh
@@ -420,6 +421,119 @@ def _errno_as_user(tree: Path) -> int:
         except OSError as error:
             return error.errno or 0
     return 0
+
+
+LONG = "n" * 255
+
+
+@pytest.mark.parametrize("name", [LONG, LONG + "n", "A" * (4 << 20)])
+def test_a_name_longer_than_linux_allows_is_none(name: str, tree: Path) -> None:
+    """It would be printed with each file of its owner."""
+    for file in ("passwd", "group"):
+        (tree / "etc" / file).write_text(f"{name}:x:0\n"[-(4 << 20) :])
+    path = RootedPath(tree)
+    for ask in (path.owner, path.group):
+        if name == LONG:
+            assert ask() == name
+        else:
+            with pytest.raises(KeyError):
+                ask()
+
+
+@pytest.mark.parametrize(("length", "has_home"), [(4095, True), (4096, False)])
+def test_a_home_longer_than_linux_allows_is_none(length: int, has_home: bool, tree: Path) -> None:
+    home = "/" + "h" * (length - 1)
+    (tree / "etc/passwd").write_text(f"root:x:0:0::{home}:/bin/sh\n")
+    path = RootedPath(tree)
+    if has_home:
+        assert str(path.home()) == str(path.with_segments("~root").expanduser()) == home
+    else:
+        with pytest.raises(RuntimeError, match="home directory"):
+            path.home()
+
+
+# Read once, and never out of date
+
+
+@pytest.fixture
+def readings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What is read of account files, counted; they need not have been at rest for long."""
+    found: list[int] = []
+
+    def counted(fd: int, flags: int) -> linux.Descriptor:
+        found.append(fd)
+        return reopen(fd, flags)
+
+    monkeypatch.setattr(accounts, "reopen", counted)
+    return found
+
+
+def test_an_account_file_at_rest_is_read_once(
+    owned: Callable[[int, int], RootedPath], readings: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "_SETTLED_NS", -(10**12))
+    path = owned(101, 201)
+    for _ in range(5):
+        assert (path.owner(), path.group()) == ("keeper", "keepers")
+    assert len(readings) == 2
+
+
+def test_an_account_file_that_was_just_changed_is_read_again(
+    owned: Callable[[int, int], RootedPath], readings: list[int]
+) -> None:
+    path = owned(101, 201)
+    for _ in range(3):
+        assert path.owner() == "keeper"
+    assert len(readings) == 3
+
+
+def test_an_account_file_is_read_again_after_any_change(
+    owned: Callable[[int, int], RootedPath], tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "_SETTLED_NS", -(10**12))
+    path = owned(101, 201)
+    passwd = tree / "etc/passwd"
+    assert path.owner() == "keeper"
+    before = passwd.stat()
+    time.sleep(0.02)
+    passwd.write_text(PASSWD.replace("keeper", "leaper"))
+    os.utime(passwd, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert passwd.stat().st_size == before.st_size
+    assert path.owner() == "leaper"
+    (tree / "etc/new").write_text(PASSWD.replace("keeper", "reaper"))
+    (tree / "etc/new").rename(passwd)
+    assert path.owner() == "reaper"
+    passwd.unlink()
+    with pytest.raises(KeyError):
+        path.owner()
+    passwd.write_text(PASSWD)
+    assert path.owner() == "keeper"
+
+
+def test_accounts_are_kept_for_their_root_alone(
+    tree: Path, readings: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device number is used again: what one root's file said is nothing to another."""
+    monkeypatch.setattr(accounts, "_SETTLED_NS", -(10**12))
+    (tree / "etc/etc").symlink_to("/")
+    before = len(accounts._kept)
+    roots = [Root.at(tree), Root.at(tree / "etc")]
+    assert [RootedPath(root).owner() for root in roots] == ["root", "root"]
+    assert len(readings) == 2
+    assert len(accounts._kept) == before + 2
+    roots.clear()
+    assert len(accounts._kept) == before
+
+
+def test_a_large_account_file_costs_little_again(tree: Path) -> None:
+    (tree / "etc/passwd").write_text("ab\n" * ((4 << 20) // 3))
+    path = RootedPath(tree)
+    time.sleep(2.1)
+    begin = time.process_time()
+    for _ in range(100):
+        with pytest.raises(KeyError):
+            path.owner()
+    assert time.process_time() - begin < 5
 
 
 # By the numbers of a user namespace
