@@ -359,6 +359,9 @@ def statx(dirfd: int, path: bytes, flags: int = 0, mask: int = STATX_BASIC_STATS
     got, attributes, nlink, mode, ino, attributes_mask, sec, nsec, major, minor, mnt_id = (
         _STATX_LAYOUT.unpack_from(buffer)
     )
+    if not mnt_id:
+        # No mount has this ID: qemu-user sets the bits of the mask and leaves it at 0.
+        got &= ~(STATX_MNT_ID | STATX_MNT_ID_UNIQUE)
     born = sec * 1_000_000_000 + nsec if got & STATX_BTIME else 0
     return Statx(got, nlink, mode, ino, attributes, attributes_mask, major, minor, mnt_id, born)
 

@@ -434,6 +434,7 @@ def test_checks_tell_what_was_verified_on_which_entry() -> None:
         "has no block device",
         "is a mount point",
         "usual mode and links",
+        "is in our mount namespace",
         "nothing mounted over its entries",
     ]
     assert {check.outcome for check in after} == {"passed"}

@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ from helpers.attacks import (
     mount_over_link,
     mount_tmpfs,
 )
+from helpers.processes import living
 from helpers.seccomp import NO_MOUNT_IDS, NO_OPENAT2, forbid
 from helpers.support import private_mounts
 from procpath import linux
@@ -253,3 +255,58 @@ def test_every_question_has_its_answer_where_nothing_is_mounted(calls: Mapping[s
 
     truth, answers = private_mounts(reader)
     assert answers == truth
+
+
+@pytest.mark.parametrize("pids", ["own PIDs", "our PIDs"])
+@pytest.mark.parametrize("lookup", LOOKUPS)
+def test_procfs_of_a_container_is_refused(lookup: str, pids: str) -> None:
+    """Whoever owns the container mounts over its entries without our noticing."""
+
+    def container() -> None:
+        linux.unshare(linux.CLONE_NEWNS)
+        linux.mount(None, b"/", None, linux.MS_REC | linux.MS_PRIVATE)
+        linux.mount(b"tmpfs", b"/mnt", b"tmpfs")
+        os.mkdir("/mnt/proc")
+        if pids == "own PIDs":
+            linux.mount(b"proc", b"/mnt/proc", b"proc")
+        else:
+            linux.mount(b"/proc", b"/mnt/proc", None, linux.MS_BIND)
+        os.chroot("/mnt")
+
+    def inside() -> None:
+        if pids == "own PIDs":
+            linux.unshare(linux.CLONE_NEWPID)
+        with living(container) as pid:
+            forbid(LOOKUPS[lookup])
+            VerifiedProc(f"/proc/{pid}/root/proc")
+
+    with pytest.raises(UnverifiedProcError, match=r"(mount|PID) namespace") as raised:
+        private_mounts(inside)
+    assert str(raised.value.filename).endswith("/root/proc")
+
+
+def test_links_are_not_followed_from_another_mount_namespace() -> None:
+    """A thread can have one of its own, and watches the mounts of that."""
+
+    def inside() -> tuple[list[BaseException], bool]:
+        failures: list[BaseException] = []
+        proc = VerifiedProc(source="mounted")
+        process = proc.process()
+
+        def apart() -> None:
+            linux.unshare(linux.CLONE_NEWNS)
+            try:
+                process.open_link("root", os.O_PATH)
+            except UnverifiedProcError as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=apart)
+        thread.start()
+        thread.join()
+        os.close(process.open_link("root", os.O_PATH))
+        return failures, process.is_alive()
+
+    failures, alive = private_mounts(inside)
+    assert alive
+    (failure,) = failures
+    assert "another mount namespace" in str(failure)

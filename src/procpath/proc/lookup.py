@@ -54,7 +54,7 @@ class Lookup:
     after construction only ``_openat2`` changes, once, from true to false.
     """
 
-    __slots__ = ("_mount", "_openat2", "detached", "device", "root", "where")
+    __slots__ = ("_mount", "_namespace", "_openat2", "detached", "device", "root", "where")
 
     def __init__(self, root: Descriptor, where: str, *, detached: bool) -> None:
         """Look beneath ``root``, which passed the checks of a root.
@@ -67,6 +67,7 @@ class Lookup:
         self.detached = detached
         self.device = os.fstat(root.value).st_dev
         self._mount = checks.mount_id(root.value)
+        self._namespace = ""
         self._openat2 = self._openat2_works()
 
     def _openat2_works(self) -> bool:
@@ -159,21 +160,74 @@ class Lookup:
         opening. The kernel counts the change under the lock by which it makes it visible
         (``touch_mnt_namespace`` under ``mount_lock``, fs/namespace.c), so whoever was led
         astray by a mount finds it counted, also if it is gone again.
-
-        A procfs that shows a PID namespace without us has no ``mountinfo`` of ours: there the
-        function always says yes.
         """
-        try:
-            pid = self.readlink(self.root.value, "self", f"{self.where}/self")
-        except FileNotFoundError:
-            yield lambda: True
-            return
-        name = f"{pid}/mountinfo"
-        where = f"{self.where}/{name}"
-        with self.open(self.root.value, name, os.O_RDONLY, checks.FILE, where) as mountinfo:
+        thread = self._thread()
+        if self._mount_namespace(thread) != self._namespace:
+            raise UnverifiedProcError(
+                "is in another mount namespace than this thread, which cannot watch its mounts",
+                self.where,
+            )
+        with self._open_file(f"{thread}/mountinfo") as mountinfo:
             poll = select.poll()
             poll.register(mountinfo, select.POLLPRI)
             yield lambda: not poll.poll(0)
+
+    def _thread(self) -> str:
+        """Return where this thread is: a thread can have a mount namespace of its own."""
+        try:
+            return self.readlink(self.root.value, "thread-self", f"{self.where}/thread-self")
+        except FileNotFoundError:
+            raise UnverifiedProcError(
+                "shows a PID namespace without this process, so that its mounts cannot be watched "
+                "(a clone needs no watch: source open_tree)",
+                self.where,
+            ) from None
+
+    def _mount_namespace(self, thread: str) -> str:
+        name = f"{thread}/ns/mnt"
+        return self.readlink(self.root.value, name, f"{self.where}/{name}")
+
+    def _open_file(self, name: str) -> Descriptor:
+        where = f"{self.where}/{name}"
+        return self.open(self.root.value, name, os.O_RDONLY, checks.FILE, where)
+
+    def require_our_mount(self) -> Check:
+        """Require that the procfs is mounted in the mount namespace of this thread.
+
+        One that is reached through ``/proc/PID/root`` of a container is in the namespace of that,
+        whose owner can mount on it without our noticing.
+        """
+        thread = self._thread()
+        self._namespace = self._mount_namespace(thread)
+        number = self._mount_number(thread)
+        device = f"{os.major(self.device)}:{os.minor(self.device)}".encode()
+        for line in read_all(self._open_file(f"{thread}/mountinfo")).split(b"\n"):
+            fields = line.split(b" ")
+            # Without a number only /proc itself is known: no link leads there.
+            if fields[0] == number or (
+                number is None and self.where == "/proc" and fields[2:5:2] == [device, b"/proc"]
+            ):
+                detail = f"mount {os.fsdecode(fields[0])} of mountinfo"
+                return Check(self.where, "is in our mount namespace", "passed", detail)
+        raise UnverifiedProcError(
+            "not mounted in the mount namespace of this process: mounts over its entries could "
+            "not be noticed",
+            self.where,
+        )
+
+    def _mount_number(self, thread: str) -> bytes | None:
+        """Return the mount ID of the root as mountinfo has it; None if it is not told."""
+        facts = linux.statx_or_none(self.root.value, linux.STATX_MNT_ID)
+        if facts is not None and facts.mask & linux.STATX_MNT_ID:
+            return b"%d" % facts.mnt_id
+        try:
+            fdinfo = read_all(self._open_file(f"{thread}/fdinfo/{self.root.value}"))
+        except PermissionError:
+            # It is root's alone, after we have changed our user (before Linux 5.14).
+            return None
+        return next(
+            (line[7:].strip() for line in fdinfo.split(b"\n") if line.startswith(b"mnt_id:")), None
+        )
 
     def require_link(self, dirfd: int, name: str, where: str) -> None:
         """Raise unless ``name`` in ``dirfd`` is a link of procfs with nothing mounted over it."""
@@ -272,6 +326,18 @@ class Lookup:
             if linux.try_openat2(dirfd, os.fsencode(part), how).value == -EXDEV:
                 return part
         return name
+
+
+def read_all(descriptor: Descriptor) -> bytes:
+    """Return everything that can be read, and close the descriptor.
+
+    procfs gives no sizes, and hands out a page at a time, so one read is not enough.
+    """
+    with descriptor as fd:
+        chunks = []
+        while chunk := os.read(fd, 65536):
+            chunks.append(chunk)
+        return b"".join(chunks)
 
 
 def _open_followed(dirfd: int, name: str, flags: int, where: str) -> Descriptor:

@@ -19,7 +19,7 @@ from procpath.descriptors import Held, closed_on_error
 from procpath.errors import MagicLinkError, ProcessGoneError, UnverifiedProcError
 from procpath.linux import FIND_NOFOLLOW, Descriptor
 from procpath.proc import checks
-from procpath.proc.lookup import Lookup, components
+from procpath.proc.lookup import Lookup, components, read_all
 from procpath.proc.source import DEFAULT_PATH, open_procfs
 
 if sys.version_info >= (3, 12):
@@ -473,18 +473,6 @@ def open_file(
     if mode == "rb":
         return buffered
     return io.TextIOWrapper(buffered, encoding="utf-8", errors="surrogateescape", newline="\n")
-
-
-def read_all(descriptor: Descriptor) -> bytes:
-    """Return everything that can be read, and close the descriptor.
-
-    procfs gives no sizes, and hands out a page at a time, so one read is not enough.
-    """
-    with descriptor as fd:
-        chunks = []
-        while chunk := os.read(fd, 65536):
-            chunks.append(chunk)
-        return b"".join(chunks)
 
 
 def _read_beneath(lookup: Lookup, pid: str, name: str) -> bytes:

@@ -42,6 +42,8 @@ def open_procfs(path: str, source: str) -> tuple[Lookup, Source, tuple[Check, ..
     with closed_on_error(root) as fd:
         found += _check_root(fd, path, detached=detached)
         lookup = Lookup(root, path, detached=detached)
+        if not detached:
+            found.append(lookup.require_our_mount())
     return lookup, chosen, (*found, lookup.describe())
 
 
