@@ -589,3 +589,39 @@ def test_failing_construction_leaves_no_descriptor(source: Any) -> None:
         return before == after
 
     assert private_mounts(inside)
+
+
+def test_new_instance_that_is_kept_shows_processes_alone() -> None:
+    def inside() -> tuple[list[str], str, int]:
+        with VerifiedProc(source="fsopen") as proc:
+            held = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=proc.fileno())
+            names = [name for name in os.listdir(held) if not name.isdecimal()]
+            before = os.listdir("/proc/self/fd")
+            errors = []
+            for name in ("none", "sys/none", "sys", "version/none"):
+                with pytest.raises(OSError) as raised:
+                    proc.open(name)
+                errors.append(raised.value)
+            with proc.open("version") as version:
+                text = version.read()
+            proc.readlink("mounts")
+            return sorted(names), text, len(os.listdir("/proc/self/fd")) - len(before)
+
+    names, text, left_open = run_in_child(inside)
+    assert names == ["self", "thread-self"]
+    assert text.startswith("Linux")
+    assert left_open == 0
+
+
+def test_new_instance_before_subset_was_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux 5.2 to 5.7."""
+    fsconfig = linux.fsconfig
+
+    def older(fd: int, command: int, key: bytes | None = None, value: bytes | None = None) -> None:
+        if key == b"subset":
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsconfig(fd, command, key, value)
+
+    monkeypatch.setattr(linux, "fsconfig", older)
+    with VerifiedProc(source="fsopen") as proc, proc.open("version") as version:
+        assert version.read().startswith("Linux")

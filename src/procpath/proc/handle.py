@@ -13,21 +13,25 @@ import io
 import operator
 import os
 import threading
+from collections.abc import Callable
 from errno import EACCES, EBADF
 from types import TracebackType
-from typing import IO, Any, BinaryIO, Literal, Self, TextIO, overload
+from typing import IO, Any, BinaryIO, Literal, Self, TextIO, TypeVar, overload
 
 from procpath.errors import ProcessGoneError, os_error
 from procpath.linux import FIND_DIRECTORY_NOFOLLOW
 from procpath.proc import checks
 from procpath.proc.checks import Check
-from procpath.proc.lookup import components
+from procpath.proc.lookup import Lookup, components
 from procpath.proc.own import Own, SelfFd, descriptor_name, status_of, this_process
 from procpath.proc.process import ProcessDir, ProcFile, open_file
-from procpath.proc.source import DEFAULT_PATH, Source, open_procfs
+from procpath.proc.source import DEFAULT_PATH, Source, open_procfs, open_whole_procfs
+
+T = TypeVar("T")
 
 # The root's links that name a path within the procfs instead of jumping to an object.
-_PLAIN_LINKS = frozenset(("self", "thread-self", "mounts", "net"))
+_SELF_LINKS = frozenset(("self", "thread-self"))
+_PLAIN_LINKS = _SELF_LINKS | {"mounts", "net"}
 
 
 class VerifiedProc:
@@ -55,7 +59,15 @@ class VerifiedProc:
     ``"fsopen"`` with another path, and the ``OSError`` of the last source that was tried.
     """
 
-    __slots__ = ("__weakref__", "_checks", "_own", "_path", "_self_fd", "_source")
+    __slots__ = (
+        "__weakref__",
+        "_checks",
+        "_own",
+        "_path",
+        "_self_fd",
+        "_source",
+        "_wanted_source",
+    )
 
     def __init__(
         self,
@@ -65,6 +77,7 @@ class VerifiedProc:
     ) -> None:
         self._path = os.fsdecode(path)
         self._source: Source
+        self._wanted_source = source
         lookup, self._source, self._checks = open_procfs(self._path, source)
         self._own = Own(lookup)
         self._self_fd = SelfFd(self._own)
@@ -236,21 +249,40 @@ class VerifiedProc:
         ``/proc/sys`` and some files are overmounted in most containers, to protect the host
         from them; there the mounted source raises ``UnverifiedProcError``.
         """
-        lookup = self._own.lookup()
         beneath = self._beneath(components(name))
         where = f"{self._path}/{name}"
         return open_file(
             mode,
             where,
-            lambda flags: lookup.open(lookup.root.value, beneath, flags, checks.FILE, where),
+            lambda flags: self._look_up(
+                beneath,
+                lambda lookup: lookup.open(lookup.root.value, beneath, flags, checks.FILE, where),
+            ),
         )
 
     def readlink(self, name: str) -> str:
         """Return the text of the link ``name`` of the procfs."""
-        lookup = self._own.lookup()
         parts = components(name)
         beneath = name if len(parts) == 1 else self._beneath(parts)
-        return lookup.readlink(lookup.root.value, beneath, f"{self._path}/{name}")
+        where = f"{self._path}/{name}"
+        return self._look_up(
+            beneath, lambda lookup: lookup.readlink(lookup.root.value, beneath, where)
+        )
+
+    def _look_up(self, name: str, act: Callable[[Lookup], T]) -> T:
+        """Return ``act``'s result for the held procfs, or for one that has more than processes.
+
+        Such a one is opened for this call alone.
+        """
+        try:
+            return act(self._own.lookup())
+        except FileNotFoundError:
+            first = name.partition("/")[0]
+            if self._source != "fsopen" or first.isdecimal() or first in _SELF_LINKS:
+                raise
+        lookup = open_whole_procfs(self._path, self._wanted_source)
+        with lookup.root:
+            return act(lookup)
 
     def _own_file(self, name: str) -> BinaryIO:
         raw = ProcFile(self._own.open_file(name), "r", f"{self._path}/self/{name}")
@@ -258,10 +290,8 @@ class VerifiedProc:
 
     def _beneath(self, parts: list[str]) -> str:
         """Return ``parts`` with the root's plain links replaced by their texts."""
-        lookup = self._own.lookup()
         while parts[0] in _PLAIN_LINKS:
-            where = f"{self._path}/{parts[0]}"
-            parts = components(lookup.readlink(lookup.root.value, parts[0], where)) + parts[1:]
+            parts = components(self.readlink(parts[0])) + parts[1:]
         return "/".join(parts)
 
     def _hides(self, pid: int) -> bool:

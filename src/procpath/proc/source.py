@@ -32,12 +32,23 @@ _UNAVAILABLE = frozenset((ENOSYS, ENODEV, EOPNOTSUPP, EPERM, EACCES, EINVAL))
 
 
 def open_procfs(path: str, source: str) -> tuple[Lookup, Source, tuple[Check, ...]]:
-    """Open and check the root of the procfs at ``path``.
+    """Open and check the root of the procfs at ``path``; a new instance shows processes alone.
 
     Return it with the source that it came from and what was checked, choices included.
     """
+    return _open(path, source, _OPENERS)
+
+
+def open_whole_procfs(path: str, source: str) -> Lookup:
+    """The same with everything in it, to be closed at once."""
+    return _open(path, source, {**_OPENERS, "fsopen": _whole_instance})[0]
+
+
+def _open(
+    path: str, source: str, openers: dict[Source, Callable[[str], Descriptor]]
+) -> tuple[Lookup, Source, tuple[Check, ...]]:
     found: list[Check] = []
-    root, chosen = _open_root(path, source, found)
+    root, chosen = _open_root(path, source, openers, found)
     detached = chosen != "mounted"
     with closed_on_error(root) as fd:
         found += _check_root(fd, path, detached=detached)
@@ -47,11 +58,16 @@ def open_procfs(path: str, source: str) -> tuple[Lookup, Source, tuple[Check, ..
     return lookup, chosen, (*found, lookup.describe())
 
 
-def _open_root(path: str, source: str, found: list[Check]) -> tuple[Descriptor, Source]:
+def _open_root(
+    path: str,
+    source: str,
+    openers: dict[Source, Callable[[str], Descriptor]],
+    found: list[Check],
+) -> tuple[Descriptor, Source]:
     *better, last = _candidates(path, source)
     for candidate in better:
         try:
-            root = _OPENERS[candidate](path)
+            root = openers[candidate](path)
         except OSError as error:
             if error.errno not in _UNAVAILABLE:
                 raise
@@ -61,7 +77,7 @@ def _open_root(path: str, source: str, found: list[Check]) -> tuple[Descriptor, 
             break
     else:
         candidate = last
-        root = _OPENERS[last](path)
+        root = openers[last](path)
     found.append(Check(path, f"source {candidate}", "passed", _DESCRIPTIONS[candidate]))
     return root, candidate
 
@@ -90,13 +106,34 @@ def _candidates(path: str, source: str) -> tuple[Source, ...]:
 
 
 def _new_instance(path: str) -> Descriptor:
-    """Open a procfs instance of our own, as a mount that is in no mount namespace.
+    """Open a procfs instance of our own that shows processes alone.
+
+    Processes are all that is asked for again and again, and whoever gets hold of a descriptor of
+    a whole procfs, without the masks of a container, breaks out of it (libpathrs 0.2.0).
+    """
+    try:
+        return _mount_of_our_own({b"subset": b"pid"})
+    except OSError as error:
+        if error.errno != EINVAL:
+            raise
+        # Before Linux 5.8.
+        return _mount_of_our_own({})
+
+
+def _whole_instance(path: str) -> Descriptor:
+    return _mount_of_our_own({})
+
+
+def _mount_of_our_own(options: dict[bytes, bytes]) -> Descriptor:
+    """Open a new procfs instance, as a mount that is in no mount namespace.
 
     It has the mount flags that ``/proc`` has everywhere. A kernel whose mounted ``/proc`` is
     partly masked refuses it to a user namespace (``mount_too_revealing``: EPERM).
     """
     _require_mount_calls()
     with linux.fsopen(b"proc") as context:
+        for name, value in options.items():
+            linux.fsconfig(context, linux.FSCONFIG_SET_STRING, name, value)
         linux.fsconfig(context, linux.FSCONFIG_CMD_CREATE)
         return linux.fsmount(
             context, linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV | linux.MOUNT_ATTR_NOEXEC
