@@ -22,6 +22,7 @@ from weakref import WeakKeyDictionary
 from procpath.errors import about, os_error
 from procpath.proc import IdMapping
 from procpath.resolve.reopen import reopen
+from procpath.resolve.special import kernel_file_system
 from procpath.root import Root
 
 _OVERFLOW_ID = 65534
@@ -173,6 +174,9 @@ def _account_file(root: Root, path: bytes) -> _AccountFile:
 
 def _version(fd: int) -> _Version:
     status = os.fstat(fd)
+    if kernel_file_system(fd, status) is not None:
+        # Opening a file of tracefs already has effects.
+        raise os_error(EINVAL)
     if not stat.S_ISREG(status.st_mode):
         raise os_error(EINVAL)
     if status.st_size > _TOO_LARGE:

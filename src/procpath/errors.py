@@ -85,13 +85,14 @@ class MagicLinkError(_FixedErrno):
 
 
 class SpecialFileError(_FixedErrno):
-    """A FIFO, socket or device, and the root says ``special_files="refuse"`` (``ENXIO``).
+    """A FIFO, socket, device or file of a kernel file system, and the root has
+    ``special_files="refuse"``, the default (``ENXIO``).
 
-    ``ENXIO`` is what Linux itself says to ``open()`` of a socket (open(2)).
+    ``ENXIO`` is what Linux itself answers to ``open()`` of a socket (open(2)).
     """
 
     _errno = errno.ENXIO
-    _reason = "neither a regular file nor a directory, and this root refuses special files"
+    _reason = 'a special file is opened only with special_files="allow"'
 
 
 class ProcessGoneError(ProcessLookupError):

@@ -116,6 +116,53 @@ CLONE_NEWPID = 0x20000000
 PROC_SUPER_MAGIC = 0x9FA0
 ST_NOSYMFOLLOW = 0x2000  # Linux 5.10, include/linux/statfs.h
 
+# include/uapi/linux/magic.h, or the file system's own source where the name is in brackets.
+KERNEL_FILE_SYSTEMS = {
+    PROC_SUPER_MAGIC: "procfs",
+    0x62656572: "sysfs",
+    0x27E0EB: "cgroup",  # cpuset too
+    0x63677270: "cgroup2",
+    0x64626720: "debugfs",
+    0x74726163: "tracefs",
+    0x73636673: "securityfs",
+    0x62656570: "configfs",  # (fs/configfs)
+    0xCAFE4A11: "bpf",
+    0x6165676C: "pstore",
+    0xDE5E81E4: "efivarfs",
+    0xF97CFF8C: "selinuxfs",
+    0x43415D53: "smackfs",
+    0x5A3C69F0: "apparmorfs",
+    0x42494E4D: "binfmt_misc",
+    0x6E736673: "nsfs",
+    0x50494446: "pidfs",
+    0x534F434B: "sockfs",
+    0x50495045: "pipefs",
+    0x09041934: "anon_inodefs",
+    0x62646576: "bdevfs",
+    0x19800202: "mqueue",  # (ipc/mqueue.c)
+    0x65735543: "fusectl",  # (fs/fuse)
+    0x67596969: "rpc_pipefs",  # (net/sunrpc)
+    0x6E667364: "nfsd",  # (fs/nfsd)
+    0x6C6F6F70: "binder",
+    0x07655821: "resctrl",
+    0xABBA1974: "xenfs",
+    0x76A9F425: "ocfs2_dlmfs",  # (fs/ocfs2)
+    0x0A647361: "functionfs",  # (drivers/usb/gadget)
+    0xAEE71EE7: "gadgetfs",  # (drivers/usb/gadget)
+    0x9FA1: "openpromfs",
+    0x9FA2: "usbfs",
+    0x23C9B64E: "spufs",  # (arch/powerpc)
+    0x687970: "s390_hypfs",  # (arch/s390)
+    0x64646178: "dax",
+    0x444D4142: "dmabuf",
+    0x454D444D: "devmem",
+    0x5345434D: "secretmem",
+    0x47504653: "aio",  # (fs/aio.c)
+}
+"""By their ``f_type``: the file systems whose files are the kernel's own. Most answer about whoever
+reads them and obey whoever writes to them, and some block, or tell something only once.
+"""
+
 
 # Flags of open(2) for what this library opens itself.
 FIND = os.O_PATH | os.O_CLOEXEC

@@ -26,7 +26,7 @@ class Options:
     on_escape: Literal["clamp", "raise"] = "clamp"
     symlinks: bool = True
     cross_mounts: bool = True
-    special_files: Literal["allow", "refuse"] = "allow"
+    special_files: Literal["allow", "refuse"] = "refuse"
 
     def __post_init__(self) -> None:
         for name, allowed in _ALLOWED.items():
@@ -40,7 +40,12 @@ class Options:
 
     def rules(self) -> Rules:
         """Return those that the resolvers follow."""
-        return Rules(self.on_escape == "clamp", self.symlinks, self.cross_mounts)
+        return Rules(
+            clamp=self.on_escape == "clamp",
+            symlinks=self.symlinks,
+            cross_mounts=self.cross_mounts,
+            special_files=self.special_files == "allow",
+        )
 
 
 _ALLOWED = {

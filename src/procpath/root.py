@@ -12,7 +12,6 @@ import stat
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from errno import ENOTDIR
-from functools import partial
 from types import TracebackType
 from typing import Self, TypeAlias, TypeVar, Unpack, cast
 
@@ -26,7 +25,6 @@ from procpath.proc.process import status_fields
 from procpath.resolve.identity import Identity, identity
 from procpath.resolve.interface import Resolver, Rules
 from procpath.resolve.kernel import KernelResolver, openat2_refusal
-from procpath.resolve.reopen import open_no_special_file
 from procpath.resolve.walk import Observer, Walk, Walker
 
 T = TypeVar("T")
@@ -65,8 +63,10 @@ class Root:
       raises :class:`EscapeError` (``"raise"``).
     * ``symlinks=False``: a symbolic link on the way is ``ELOOP``.
     * ``cross_mounts=False``: a mount point on the way is ``EXDEV``.
-    * ``special_files="refuse"``: opening a FIFO, socket or device raises
-      :class:`SpecialFileError`, and nothing happens to it.
+    * ``special_files``: ``"refuse"``, the default, raises :class:`SpecialFileError` instead of
+      opening a FIFO, socket, device or file of a kernel file system (procfs, sysfs, cgroup …),
+      and of changing anything on a kernel file system. ``"allow"`` does what ``open()`` does:
+      what others laid out there can block, speak for whoever reads it, or change the host.
 
     Two roots are equal if they hold the same directory: device, inode and mount. One root may
     be used from many threads, and in the child after ``fork()``; close it when none uses it.
@@ -125,8 +125,6 @@ class Root:
         self.find_last = resolver.find_last
         self.try_find = resolver.try_find
         self.open_raw = resolver.open
-        if self.options.special_files == "refuse":
-            self.open_raw = partial(open_no_special_file, resolver)
 
     @classmethod
     def of_process(

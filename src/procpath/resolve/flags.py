@@ -53,6 +53,11 @@ def is_tmpfile(flags: int) -> bool:
     return bool(flags & _TMPFILE_BIT)
 
 
+def opens_directory_only(flags: int) -> bool:
+    """Return whether ``flags`` open an existing directory or nothing."""
+    return flags & (os.O_DIRECTORY | os.O_CREAT | _TMPFILE_BIT) == os.O_DIRECTORY
+
+
 @lru_cache(maxsize=256)
 def are_valid(flags: int) -> bool:
     """Return whether open(2) takes these flags together, which it checks before the path."""

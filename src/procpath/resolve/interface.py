@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from errno import ELOOP, EXDEV
 from typing import NamedTuple
 
+from procpath.descriptors import closed_on_error
 from procpath.errors import EscapeError, about, note_once
 from procpath.linux import FIND_DIRECTORY, Descriptor, openat
+from procpath.resolve.flags import opens_directory_only
+from procpath.resolve.special import refuse_kernel_file, refuse_special
 
 
 class Rules(NamedTuple):
@@ -19,6 +23,8 @@ class Rules(NamedTuple):
     """symbolic links are followed; otherwise one on the way is ``ELOOP``"""
     cross_mounts: bool = True
     """mount points are entered; otherwise one on the way is ``EXDEV``"""
+    special_files: bool = True
+    """special files are opened, and files of the kernel changed; otherwise ``SpecialFileError``"""
 
 
 class Parent(NamedTuple):
@@ -68,7 +74,10 @@ class Resolver(ABC):
 
     @abstractmethod
     def open_parent(self, path: bytes) -> Parent:
-        """Open the directory that holds the last component of ``path``, which is not followed."""
+        """Open the directory that holds the last component of ``path``, which is not followed.
+
+        It is for changes: raises what :meth:`require_changeable` raises.
+        """
 
     @abstractmethod
     def open_parent_of_target(self, path: bytes) -> Parent:
@@ -93,6 +102,28 @@ class Resolver(ABC):
     @abstractmethod
     def try_find(self, path: bytes) -> Descriptor:
         """:meth:`find`, but failed, ``value`` is the negated ``errno``."""
+
+    def _opens_at_once(self, flags: int) -> bool:
+        """Whether ``flags`` can do no harm before it is known what there is to open."""
+        return self.rules.special_files or bool(flags & os.O_PATH) or opens_directory_only(flags)
+
+    def _changeable(self, parent: Parent) -> Parent:
+        with closed_on_error(parent.dirfd) as dirfd:
+            self.require_changeable(dirfd)
+        return parent
+
+    def require_openable(self, fd: int, status: os.stat_result) -> None:
+        """Raise ``SpecialFileError`` if ``fd``, of this ``status``, is not to be opened."""
+        if not self.rules.special_files:
+            refuse_special(fd, status)
+
+    def require_changeable(self, fd: int) -> None:
+        """Raise ``SpecialFileError`` if what ``fd`` holds is not to be changed.
+
+        Of a directory: if nothing is to be created, renamed or removed in it.
+        """
+        if not self.rules.special_files:
+            refuse_kernel_file(fd)
 
     def about(self, error: OSError, path: bytes) -> OSError:
         """Return ``error`` with ``path`` as its filename, and notes of the root and its options."""

@@ -30,6 +30,7 @@ from procpath.linux import (
 from procpath.proc import VerifiedProc
 from procpath.resolve.flags import as_openat_reads
 from procpath.resolve.interface import Parent, Resolver, Rules
+from procpath.resolve.reopen import open_checked_first
 from procpath.resolve.walk import Walker
 
 _ATTEMPTS = 4
@@ -94,6 +95,8 @@ class KernelResolver(Resolver):
         self._find_last_how = open_how(FIND_NOFOLLOW, 0, resolve)
 
     def open(self, path: bytes, flags: int, mode: int = 0o777) -> Descriptor:
+        if not self._opens_at_once(flags):
+            return open_checked_first(self, path, flags, mode, self.require_openable)
         fd = try_openat2(self.rootfd, path, _how(flags, mode, self._resolve))
         if fd.value >= 0:
             return fd
@@ -183,7 +186,14 @@ class KernelResolver(Resolver):
             except OSError as error:
                 self.about(error, path)
                 raise
-        return Parent(dirfd, name, len(stripped) < len(path))
+        parent = Parent(dirfd, name, len(stripped) < len(path))
+        if self.rules.special_files:
+            return parent
+        try:
+            return self._changeable(parent)
+        except OSError as error:
+            self.about(error, path)
+            raise
 
     def open_parent_of_target(self, path: bytes) -> Parent:
         return self.walker.open_parent_of_target(path)

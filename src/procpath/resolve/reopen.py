@@ -12,8 +12,8 @@ import stat
 from collections.abc import Callable
 from errno import EACCES, EAGAIN, EEXIST, EINVAL, EISDIR, ELOOP, EXDEV
 
-from procpath.errors import SpecialFileError, os_error
-from procpath.linux import FIND_NOFOLLOW, Descriptor, openat
+from procpath.errors import UnverifiedProcError, os_error
+from procpath.linux import FIND, FIND_NOFOLLOW, Descriptor, openat
 from procpath.proc import VerifiedProc
 from procpath.resolve.flags import are_valid, as_openat_reads, is_tmpfile
 from procpath.resolve.identity import mount_id
@@ -23,29 +23,8 @@ from procpath.resolve.links import sysctl_fs
 _ONLY_FOR_THE_LOOKUP = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _ATTEMPTS = 40
 
-Check = Callable[[int], None]
-"""Raises where the object of an ``O_PATH`` descriptor is not to be opened."""
-
-
-def refuse_special(fd: int) -> None:
-    """The check of ``special_files="refuse"``."""
-    mode = os.fstat(fd).st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise SpecialFileError
-
-
-def accept(fd: int) -> None:
-    """The check that refuses nothing."""
-
-
-def open_no_special_file(resolver: Resolver, path: bytes, flags: int, mode: int) -> Descriptor:
-    """As ``resolver.open``, for ``special_files="refuse"``.
-
-    Nothing happens to a file by ``O_PATH``.
-    """
-    if flags & os.O_PATH:
-        return resolver.open(path, flags, mode)
-    return open_checked_first(resolver, path, flags, mode, refuse_special)
+Check = Callable[[int, os.stat_result], None]
+"""Raises where the object of an ``O_PATH`` descriptor, of this status, is not to be opened."""
 
 
 def reopen(fd: int, flags: int, mode: int = 0) -> Descriptor:
@@ -56,7 +35,7 @@ def reopen(fd: int, flags: int, mode: int = 0) -> Descriptor:
 
 
 def open_checked_first(
-    resolver: Resolver, path: bytes, flags: int, mode: int, check: Check = accept
+    resolver: Resolver, path: bytes, flags: int, mode: int, check: Check
 ) -> Descriptor:
     """As ``resolver.open``, but nothing is opened that ``check`` refuses.
 
@@ -68,21 +47,60 @@ def open_checked_first(
             raise os_error(EINVAL)
         if flags & os.O_CREAT:
             return _open_or_create(resolver, path, flags, mode, check)
-        lookup = os.O_PATH | (flags & (os.O_NOFOLLOW | os.O_DIRECTORY))
-        with resolver.open(path, lookup) as fd:
-            if stat.S_ISLNK(os.fstat(fd).st_mode):
-                raise os_error(ELOOP)
-            check(fd)
-            return reopen(fd, flags, mode)
+        how = flags & (os.O_NOFOLLOW | os.O_DIRECTORY)
+        found = resolver.open(path, FIND | how) if how else resolver.find(path)
+        try:
+            fd = found.value
+            status = os.fstat(fd)
+            check(fd, status)
+            return _reopen_found(resolver, fd, status, flags, mode)
+        finally:
+            found.close()
     except OSError as error:
         resolver.about(error, path)
         raise
+
+
+def _reopen_found(
+    resolver: Resolver, fd: int, status: os.stat_result, flags: int, mode: int = 0
+) -> Descriptor:
+    kind = stat.S_IFMT(status.st_mode)
+    if kind == stat.S_IFLNK:
+        raise os_error(ELOOP)
+    if kind == stat.S_IFDIR:
+        if is_tmpfile(flags):
+            resolver.require_changeable(fd)
+        try:
+            return openat(fd, b".", flags, mode)
+        except PermissionError:
+            # Opening a directory takes no right to search it, but its "." does.
+            if is_tmpfile(flags):
+                raise
+    try:
+        self_fd = VerifiedProc.default().self_fd()
+    except OSError as error:
+        raise _unverified(resolver, error) from error
+    try:
+        return self_fd.reopened(fd, flags & ~_ONLY_FOR_THE_LOOKUP)
+    except UnverifiedProcError as error:
+        raise _unverified(resolver, error) from error
+
+
+def _unverified(resolver: Resolver, error: OSError) -> UnverifiedProcError:
+    reason = f"a file is opened through procfs after a look at it: {error.strerror}"
+    if not resolver.rules.special_files:
+        reason += '; special_files="allow" opens files without that'
+    return UnverifiedProcError(reason, error.filename)
 
 
 def _open_or_create(
     resolver: Resolver, path: bytes, flags: int, mode: int, check: Check
 ) -> Descriptor:
     follows = not flags & (os.O_NOFOLLOW | os.O_EXCL)
+    if follows:
+        opened = _open_own_file(resolver, path, flags, check)
+        if opened is not None:
+            return opened
     for _ in range(_ATTEMPTS):
         parent = resolver.open_parent_of_target(path) if follows else resolver.open_parent(path)
         with parent.dirfd:
@@ -95,6 +113,25 @@ def _open_or_create(
         if opened is not None:
             return opened
     raise os_error(EAGAIN)
+
+
+def _open_own_file(resolver: Resolver, path: bytes, flags: int, check: Check) -> Descriptor | None:
+    """Open a regular file of our own that exists, as ``O_CREAT`` does: the common case.
+
+    None for anything else, of which the directory has to be looked at too.
+    """
+    found = resolver.try_find(path)
+    fd = found.value
+    if fd < 0:
+        return None
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+            return None
+        check(fd, status)
+        return _reopen_found(resolver, fd, status, flags)
+    finally:
+        found.close()
 
 
 def _open_or_create_in(
@@ -125,9 +162,9 @@ def _open_or_create_in(
             return None
         if stat.S_ISDIR(status.st_mode):
             raise os_error(EISDIR)
-        check(fd)
+        check(fd, status)
         require_creatable(os.fstat(dirfd), status)
-        return reopen(fd, flags)
+        return _reopen_found(resolver, fd, status, flags)
 
 
 def require_creatable(parent: os.stat_result, file: os.stat_result) -> None:

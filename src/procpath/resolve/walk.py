@@ -336,15 +336,15 @@ class Walker(Resolver):
         flags, mode = as_openat_reads(flags, mode)
         if not are_valid(flags):
             raise self.about(os_error(EINVAL), path)
-        if not self.rules.cross_mounts and not flags & os.O_PATH:
-            return open_checked_first(self, path, flags, mode)
+        if not flags & os.O_PATH and not (self.rules.cross_mounts and self._opens_at_once(flags)):
+            return open_checked_first(self, path, flags, mode, self.require_openable)
         return self._walk(path, lambda walk: walk.open(flags, mode))
 
     def open_parent(self, path: bytes) -> Parent:
-        return self._walk(path, Walk.parent)
+        return self._walk(path, lambda walk: self._changeable(walk.parent()))
 
     def open_parent_of_target(self, path: bytes) -> Parent:
-        return self._walk(path, Walk.parent_of_target)
+        return self._walk(path, lambda walk: self._changeable(walk.parent_of_target()))
 
     def find(self, path: bytes) -> Descriptor:
         return self.open(path, FIND)
