@@ -59,6 +59,7 @@ def _make_next(root: Root, above: Descriptor, name: bytes, path: bytes, mode: in
     """Create the directory ``name`` in ``above`` and hold it; ``path`` is its in-root path."""
     if name == b"..":
         return root.find(path)
+    root.resolver.require_changeable(above.value)
     try:
         os.mkdir(name, mode, dir_fd=above.value)
     except OSError as error:
@@ -197,6 +198,7 @@ def _file(
     try:
         with root.find(path) if follow_symlinks else root.find_last(path) as fd:
             if follow_symlinks or not stat.S_ISLNK(os.fstat(fd).st_mode):
+                root.resolver.require_changeable(fd)
                 self_fd = VerifiedProc.default().self_fd()
                 yield self_fd.fileno(), self_fd.entry(fd), True
             else:

@@ -36,6 +36,7 @@ from weakref import WeakValueDictionary
 
 from procpath import entries, linux, unix_sockets
 from procpath.accounts import Accounts
+from procpath.descriptors import closed_on_error
 from procpath.errors import (
     EscapeError,
     UnsupportedOperation,
@@ -828,6 +829,11 @@ class RootedPath(LexicalPath, from_segments=True):
         """
         root = self._root
         fd = root.find(self._raw) if follow_symlinks else root.find_last(self._raw)
+        try:
+            with closed_on_error(fd) as number:
+                root.resolver.require_openable(number, _fstat(number))
+        except OSError as error:
+            raise about(error, str(self), root.note) from None
         return PinnedPath(fd, str(self))
 
     def connect(

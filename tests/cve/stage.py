@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from procpath import Root, RootedPath, linux
 
@@ -29,12 +29,12 @@ class Stage:
         return self.host / "file"
 
     @contextmanager
-    def rooted(self, resolver: Resolver) -> Iterator[RootedPath]:
+    def rooted(self, resolver: Resolver, **options: Any) -> Iterator[RootedPath]:
         """The container's root.
 
         Who wants to mount by a pinned path must hold the root in the mount namespace to mount in.
         """
-        with Root.at(self.container, resolver=resolver) as root:
+        with Root.at(self.container, resolver=resolver, **options) as root:
             yield RootedPath(root)
 
     def host_is_untouched(self) -> bool:

@@ -151,7 +151,10 @@ def test_cve_2025_31133(stage: Stage, rooted: RootedPath, resolver: Resolver) ->
     os.mknod(null, stat.S_IFCHR | 0o666, os.makedev(1, 3))
 
     def mask() -> bytes:
-        with stage.rooted(resolver) as here, (here / "dev/null").pin() as pinned:
+        with (
+            stage.rooted(resolver, special_files="allow") as here,
+            (here / "dev/null").pin() as pinned,
+        ):
             assert _is_null(pinned.stat())
             # What was looked at is what gets mounted.
             swap_for_link(null, stage.secret)

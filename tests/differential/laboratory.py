@@ -320,7 +320,8 @@ def _ask_chrooted(identities: _Identities, work: _Work, witness: str) -> list[An
 
 def _ask_root(identities: _Identities, work: _Work, witness: str) -> list[Answer]:
     before = set(os.listdir("/proc/self/fd"))
-    with Root.at(identities.directory, resolver=witness, **work.options) as root:
+    options: dict[str, Any] = {"special_files": "allow", **work.options}
+    with Root.at(identities.directory, resolver=witness, **options) as root:
         answers = [
             _answer(identities, work.caller, question, _root_calls(root), chrooted=False)
             for question in work.questions

@@ -256,7 +256,7 @@ def change(
 def _all_ours(
     directory: str, operations: Sequence[Operation], caller: Caller, resolver: Any
 ) -> list[Any]:
-    with Root.at(directory, resolver=resolver) as root:
+    with Root.at(directory, resolver=resolver, special_files="allow") as root:
         path = RootedPath(root)
         with acting_as(caller):
             return [perform(path, _OURS, operation) for operation in operations]

@@ -67,9 +67,15 @@ def test_mounts_and_nosymfollow_are_as_in_a_chroot(
         {"on_escape": "raise"},
         {"symlinks": False},
         {"cross_mounts": False},
-        {"on_escape": "raise", "symlinks": False, "cross_mounts": False},
+        {"special_files": "refuse"},
+        {
+            "on_escape": "raise",
+            "symlinks": False,
+            "cross_mounts": False,
+            "special_files": "refuse",
+        },
     ],
-    ids=["on_escape=raise", "symlinks=False", "cross_mounts=False", "all"],
+    ids=["on_escape=raise", "symlinks=False", "cross_mounts=False", "special_files=refuse", "all"],
 )
 @times(1)
 @given(data=st.data(), caller=st.sampled_from([ROOT, USER]))

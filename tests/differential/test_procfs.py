@@ -81,7 +81,7 @@ def ask(bench: Bench, paths: list[str]) -> tuple[int, dict[str, list[Answer]]]:
     questions = [(path, flags) for path in paths for flags in FLAGS]
     answers = {}
     for resolver in RESOLVERS:
-        with Root.at(directory, resolver=resolver) as root:
+        with Root.at(directory, resolver=resolver, special_files="allow") as root:
             answers[resolver] = [
                 answer(bench, directory, root.open, *question) for question in questions
             ]

@@ -62,8 +62,11 @@ def by_pathlib(program: Program, tree: pathlib.Path, uid: int = 0) -> list[str]:
 
 
 def through_a_root(program: Program, tree: pathlib.Path, uid: int = 0, **options: Any) -> list[str]:
-    """What ``program`` prints with paths in ``tree``, in a process that has another root."""
-    with Root.at(tree, **options) as root:
+    """What ``program`` prints with paths in ``tree``, in a process that has another root.
+
+    As pathlib, the root opens special files.
+    """
+    with Root.at(tree, **{"special_files": "allow", **options}) as root:
         return run_in_child(_output, program, RootedPath.bind(root), uid)
 
 

@@ -67,7 +67,7 @@ class Suite(NamedTuple):
     def run(self, test: str, directory: Path, resolver: Resolver) -> Outcome:
         """Run one test on a fresh root at the empty ``directory``."""
         _furnish(directory)
-        with Root.at(directory, resolver=resolver) as root:
+        with Root.at(directory, resolver=resolver, special_files="allow") as root:
             bound = RootedPath.bind(root)
             if self.in_chroot:
                 return chrooted(directory, self._run_at_slash, test, bound)

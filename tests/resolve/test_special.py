@@ -64,6 +64,7 @@ OPENING: dict[str, Callable[[RootedPath], object]] = {
     "open": lambda path: path.open().close(),
     "append": lambda path: path.open("a").close(),
     "write_text": lambda path: path.write_text(""),
+    "pin": lambda path: path.pin(),
     "root": lambda path: path.root_handle.open(str(path), os.O_RDONLY | os.O_NONBLOCK),
     "create": lambda path: path.root_handle.open(str(path), os.O_RDWR | os.O_CREAT),
 }
@@ -164,6 +165,9 @@ def test_a_link_into_procfs_changes_nothing(tmp_path: pathlib.Path, resolver: Re
 
 
 CHANGING: dict[str, Callable[[RootedPath], object]] = {
+    "chmod": lambda path: path.chmod(0o755),
+    "chown": lambda path: path.chown(0, 0),
+    "utime": lambda path: path.utime(),
     "mkdir": lambda path: (path / "made").mkdir(),
     "rmdir": lambda path: (path / "group").rmdir(),
     "create": lambda path: (path / "made").write_text(""),

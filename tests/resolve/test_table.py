@@ -6,13 +6,13 @@ import os
 import pathlib
 import stat
 from collections.abc import Iterator
-from errno import EEXIST, EISDIR, ELOOP, ENOENT, ENOTDIR
+from errno import EEXIST, EISDIR, ELOOP, ENOENT, ENOTDIR, ENXIO
 from typing import Literal
 
 import pytest
 
 from helpers.support import chrooted, open_descriptors
-from procpath import Root
+from procpath import Root, VerifiedProc
 
 DEPTH = 45
 """more directories than the walker holds open"""
@@ -206,12 +206,28 @@ def test_the_resolvers_say_what_a_chrooted_process_says(
     directory: int,
 ) -> None:
     before = open_descriptors()
-    with Root.at(tree, resolver=resolver) as root:
+    with Root.at(tree, resolver=resolver, special_files="allow") as root:
         said = answers(root, PATHS, directory)
     differing = {key: (said[key], truth[key]) for key in truth if said[key] != truth[key]}
     # Where the kernel takes no longer path, the walker goes on (design, section 5).
     assert differing == {}
     assert open_descriptors() == before
+
+
+def test_refusing_special_files_changes_no_other_answer(
+    tree: pathlib.Path,
+    truth: dict[tuple[str, str], Answer],
+    resolver: Literal["walk", "openat2"],
+    directory: int,
+) -> None:
+    VerifiedProc.default().self_fd().fileno()
+    before = open_descriptors()
+    with Root.at(tree, resolver=resolver) as root:
+        said = answers(root, PATHS, directory)
+    assert open_descriptors() == before
+    refused = {key for key in truth if said[key] != truth[key]}
+    assert refused == {("fifo", how) for how in ("O_RDONLY", "O_RDONLY|O_NOFOLLOW", "O_RDWR")}
+    assert {said[key] for key in refused} == {("errno", ENXIO)}
 
 
 def test_the_table_holds_every_kind_of_answer(truth: dict[tuple[str, str], Answer]) -> None:

@@ -29,7 +29,7 @@ from errno import (
 )
 from typing import Literal
 
-from procpath.errors import EscapeError, MagicLinkError, os_error
+from procpath.errors import EscapeError, MagicLinkError, SpecialFileError, os_error
 from procpath.testing.tree import (
     Directory,
     Fifo,
@@ -67,16 +67,17 @@ class Caller:
 class Rules:
     """What may differ from one root or machine to the next.
 
-    ``on_escape``, ``symlinks`` and ``cross_mounts`` are the options of
-    :class:`procpath.Root`. ``path_max`` is the limit of a path in bytes, the final NUL
-    included; None for none (the walker has none). ``max_links`` links are followed at
-    most. ``protected_symlinks``, ``protected_regular`` and ``protected_fifos`` are the
-    sysctls of proc_sys_fs(5).
+    ``on_escape``, ``symlinks``, ``cross_mounts`` and ``special_files`` are the options of
+    :class:`procpath.Root`, but that ``"allow"`` is what Linux does. ``path_max`` is the limit
+    of a path in bytes, the final NUL included; None for none (the walker has none).
+    ``max_links`` links are followed at most. ``protected_symlinks``, ``protected_regular``
+    and ``protected_fifos`` are the sysctls of proc_sys_fs(5).
     """
 
     on_escape: Literal["clamp", "raise"] = "clamp"
     symlinks: bool = True
     cross_mounts: bool = True
+    special_files: Literal["allow", "refuse"] = "allow"
     path_max: int | None = PATH_MAX
     max_links: int = MAX_LINKS
     protected_symlinks: int = 1
@@ -231,12 +232,16 @@ def open(  # noqa: A001  # named for the call whose answers it gives, os.open
             raise os_error(EEXIST, path)
         if isinstance(node, Directory):
             raise os_error(EISDIR, path)
+        if isinstance(node, Fifo | Socket) and rules.special_files == "refuse":
+            raise SpecialFileError(path)
         if is_foreign_in_sticky(node, parent, caller, rules):
             raise os_error(EACCES, path)
     if flags & os.O_PATH:
         return Opened(end.path)
     if isinstance(node, Symlink | MagicLink):
         raise os_error(ELOOP, path)
+    if isinstance(node, Fifo | Socket) and rules.special_files == "refuse":
+        raise SpecialFileError(path)
     if isinstance(node, Directory) and access & WRITE:
         raise os_error(EISDIR, path)
     if not permits(node, access, caller):
