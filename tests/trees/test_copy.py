@@ -196,14 +196,17 @@ def test_a_file_that_is_one_hole_is_copied_as_one(tmp_path: Path, root: RootedPa
 def test_files_of_procfs_are_copied_to_their_end_though_they_have_no_size(
     path: str, tmp_path: Path
 ) -> None:
-    RootedPath("/proc").joinpath(path).copy(tmp_path / "copy")
+    with Root.at("/proc", special_files="allow") as root:
+        RootedPath(root, path).copy(tmp_path / "copy")
     start = Path("/proc", path).read_bytes()[:10]
     assert start
     assert (tmp_path / "copy").read_bytes().startswith(start)
 
 
 def test_files_of_sysfs_are_copied_though_they_are_shorter_than_they_say(tmp_path: Path) -> None:
-    RootedPath("/sys").joinpath("kernel/mm/transparent_hugepage/enabled").copy(tmp_path / "copy")
+    with Root.at("/sys", special_files="allow") as root:
+        path = RootedPath(root, "kernel/mm/transparent_hugepage/enabled")
+        path.copy(tmp_path / "copy")
     wanted = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_bytes()
     assert (tmp_path / "copy").read_bytes() == wanted
 

@@ -260,7 +260,7 @@ def _existing_directory(target: Place, held: ExitStack) -> MergedDirectory | Non
     with found as fd:
         if not stat.S_ISDIR(os.fstat(fd).st_mode):
             return None
-        return held.enter_context(MergedDirectory(fd, target.text))
+        return held.enter_context(MergedDirectory(fd, target))
 
 
 def _size(count: float) -> str:

@@ -12,8 +12,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from errno import EACCES, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EXDEV
 from types import TracebackType
+from typing import Literal
 
-from procpath.errors import about, os_error
+from procpath.errors import SpecialFileError, about, os_error
 from procpath.linux import (
     AT_FDCWD,
     FIND,
@@ -27,6 +28,7 @@ from procpath.linux import (
 from procpath.resolve.identity import identity, mount_id
 from procpath.resolve.interface import Parent
 from procpath.resolve.links import read_followable, require_followable
+from procpath.resolve.special import kernel_file_system
 from procpath.resolve.walk import MAXSYMLINKS
 from procpath.root import Root
 from procpath.tree.walking import below
@@ -64,6 +66,8 @@ class Blame:
 
 class Place(ABC):
     """A path and the rules that resolve it. Errors have :attr:`text` as their filename."""
+
+    special_files: Literal["allow", "refuse"] = "allow"
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -104,6 +108,14 @@ class Place(ABC):
     def require_enterable(self, fd: int) -> None:
         """Raise ``EXDEV`` for a file on a mount that must not be entered."""
 
+    @abstractmethod
+    def require_copyable(self, fd: int, status: os.stat_result) -> None:
+        """Raise ``SpecialFileError`` for a file of a kernel file system, unless allowed."""
+
+    @abstractmethod
+    def require_changeable(self, fd: int) -> None:
+        """Raise ``SpecialFileError`` for a directory of a kernel file system, unless allowed."""
+
 
 class RootedPlace(Place):
     """An in-root path."""
@@ -113,6 +125,7 @@ class RootedPlace(Place):
         super().__init__(text)
         self.root = root
         self.raw = raw
+        self.special_files = root.options.special_files
 
     def find(self) -> Descriptor:
         with self.blame:
@@ -137,6 +150,9 @@ class RootedPlace(Place):
     def follow_within(self, dirfd: int, names: list[str], top: os.stat_result) -> Descriptor | None:
         try:
             parent = self.root.resolver.open_parent_of_target(self._raw_below(names))
+        except SpecialFileError:
+            # It leads to a kernel file system, of which nothing is copied.
+            return None
         except OSError as error:
             if error.errno in LEADS_NOWHERE:
                 return None
@@ -147,6 +163,17 @@ class RootedPlace(Place):
     def require_enterable(self, fd: int) -> None:
         if not self.root.options.cross_mounts and mount_id(fd) != self.root.identity.mnt_id:
             raise os_error(EXDEV)
+
+    def require_copyable(self, fd: int, status: os.stat_result) -> None:
+        if self.special_files == "allow":
+            return
+        file_system = kernel_file_system(fd, status)
+        if file_system is not None:
+            reason = f'a file of {file_system} is copied only with special_files="allow"'
+            raise SpecialFileError(reason=reason)
+
+    def require_changeable(self, fd: int) -> None:
+        self.root.resolver.require_changeable(fd)
 
     def _raw_below(self, names: list[str]) -> bytes:
         return os.path.join(self.raw, os.fsencode("/".join(names)))
@@ -185,6 +212,13 @@ class HostPlace(Place):
         return self.follow(dirfd, names)
 
     def require_enterable(self, fd: int) -> None:
+        return
+
+    def require_copyable(self, fd: int, status: os.stat_result) -> None:
+        # Whoever names a file of the host means that file.
+        return
+
+    def require_changeable(self, fd: int) -> None:
         return
 
 

@@ -74,7 +74,7 @@ def rmtree(place: Place, on_error: OnError, *, cross_mounts: bool = False) -> No
         return
     with parent.dirfd as dirfd:
         name = os.fsdecode(parent.name)
-        _Removal(place.below, dirfd, name, on_error, cross_mounts).run()
+        _TreeRemoval(place, dirfd, name, on_error, cross_mounts).run()
 
 
 def remove_same(parent: Parent, status: os.stat_result, path: Callable[[list[str]], str]) -> None:
@@ -242,6 +242,22 @@ class _Removal:
         path = self._path(names)
         error.filename = path
         self._on_error(function, path, error)
+
+
+class _TreeRemoval(_Removal):
+    """Removes what may be changed at a place."""
+
+    def __init__(
+        self, place: Place, dirfd: int, name: str, on_error: OnError, cross_mounts: bool
+    ) -> None:
+        super().__init__(place.below, dirfd, name, on_error, cross_mounts)
+        self._place = place
+
+    def _require_ours(self, fd: int) -> None:
+        super()._require_ours(fd)
+        if self._mount is None:
+            # Otherwise it is on the mount of the parent, which was asked about.
+            self._place.require_changeable(fd)
 
 
 class _SameRemoval(_Removal):

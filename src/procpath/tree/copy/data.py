@@ -1,9 +1,8 @@
-"""The content of one regular file into another, the fastest way that the kernel offers.
+"""Copying the content of one regular file to another, the fastest way that the kernel offers.
 
-Promises the whole content, up to the end of file and not just to ``st_size`` (procfs and
-sysfs do not know theirs), holes left as holes, and bounded memory. Tries a clone that
-shares the blocks (FICLONE of ioctl_ficlonerange(2)), copy_file_range(2), sendfile(2), then
-read(2) and write(2). Rests on nothing.
+It is copied up to the end of file and not just to ``st_size``, which procfs and sysfs do not
+know; holes stay holes. A clone that shares the blocks (FICLONE of ioctl_ficlonerange(2)) is
+tried first, then copy_file_range(2), sendfile(2), and read(2) and write(2).
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from errno import (
     EIO,
     ENOSYS,
     ENOTSOCK,
-    ENOTSUP,
     ENOTTY,
     ENXIO,
     EOPNOTSUPP,
@@ -28,7 +26,7 @@ from errno import (
 )
 
 OnData = Callable[[int], object]
-"""Told how many bytes more have been copied."""
+"""Called with the number of bytes just copied."""
 
 _FICLONE = 0x40049409
 """include/uapi/linux/fs.h; in :mod:`fcntl` from Python 3.12 on."""
@@ -39,26 +37,21 @@ _PIECE = 1 << 24
 _BUFFER = 1 << 20
 
 _NOT_THIS_WAY = frozenset(
-    # EIO: copy_file_range on CIFS; EPERM: a seccomp filter; ETXTBSY: swap files.
     (
-        EBADF,
-        EINVAL,
-        EIO,
-        ENOSYS,
+        # No such call, or a seccomp filter.
+        *(ENOSYS, EPERM),
+        # Not between these two files (EXDEV), or not on this file system.
+        *(EXDEV, EBADF, EINVAL, ENOTTY, EOPNOTSUPP),
+        # copy_file_range(2) on CIFS (EIO), of swap files (ETXTBSY), or too far in the file.
+        *(EIO, ETXTBSY, EOVERFLOW),
+        # sendfile(2) on old kernels, whose target must be a socket.
         ENOTSOCK,
-        ENOTSUP,
-        ENOTTY,
-        EOPNOTSUPP,
-        EOVERFLOW,
-        EPERM,
-        ETXTBSY,
-        EXDEV,
     )
 )
 
 
 def copy_data(source: int, target: int, on_data: OnData) -> None:
-    """Copy what ``source`` holds into the empty file ``target``."""
+    """Copy the content of ``source`` to the empty file ``target``."""
     status = os.fstat(source)
     size = status.st_size
     if size and _clone(source, target):
@@ -70,7 +63,7 @@ def copy_data(source: int, target: int, on_data: OnData) -> None:
     for start, stop in _data_ranges(source, size) if sparse else [(0, size)]:
         reached = copier.copy(start, stop)
         if reached < stop:
-            # It is shorter now, or never was as long as it says, like the files of sysfs.
+            # It is shorter by now, or shorter than its size from the start, as in sysfs.
             break
     else:
         if reached < size:
@@ -90,7 +83,7 @@ def _clone(source: int, target: int) -> bool:
 
 
 def _data_ranges(fd: int, size: int) -> Iterator[tuple[int, int]]:
-    """Where there is data, from and to (lseek(2), ``SEEK_DATA``); between lie holes."""
+    """Yield start and end of each part that is not a hole (lseek(2), ``SEEK_DATA``)."""
     stop = 0
     while stop < size:
         try:
@@ -105,7 +98,7 @@ def _data_ranges(fd: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 class _Copier:
-    """Copies ranges, and remembers which ways have turned out not to work."""
+    """Copies ranges, and remembers which ways do not work for the two files."""
 
     def __init__(self, source: int, target: int, on_data: OnData) -> None:
         self._source = source
@@ -114,7 +107,7 @@ class _Copier:
         self._ways = [self._copy_file_range, self._sendfile]
 
     def copy(self, start: int, stop: int) -> int:
-        """Copy from ``start`` to ``stop``; returns where it ended, before that at end of file."""
+        """Copy from ``start`` to ``stop``, or to the end of file, and return where that was."""
         position = start
         while position < stop:
             count = self._copy_some(position, min(stop - position, _PIECE))
@@ -141,8 +134,8 @@ class _Copier:
             else:
                 if copied:
                     return copied
-                # Nothing is the end of file, or the answer of a file system whose content
-                # is made while it is read (copy_file_range(2), BUGS): only read(2) can tell.
+                # 0 is the end of file, or the answer of a file system that generates content
+                # while it is read (copy_file_range(2), BUGS): only read(2) can tell.
             self._ways.pop(0)
         return self._read_and_write(position, min(count, _BUFFER))
 

@@ -30,10 +30,10 @@ from procpath.tree.walking import below
 class MergedDirectory:
     """A directory as a root of its own, below which no link is followed."""
 
-    def __init__(self, fd: int, text: str) -> None:
-        """``fd`` stays the caller's; ``text`` names the directory in errors."""
-        self._root = Root.from_fd(fd, symlinks=False)
-        self.text = text
+    def __init__(self, fd: int, place: Place) -> None:
+        """``fd``, which was found at ``place``, stays the caller's."""
+        self._root = Root.from_fd(fd, symlinks=False, special_files=place.special_files)
+        self.text = place.text
 
     @classmethod
     def at(cls, place: Place) -> Self:
@@ -41,7 +41,7 @@ class MergedDirectory:
         with place.find_last() as fd:
             if not stat.S_ISDIR(os.fstat(fd).st_mode):
                 raise OSError(EEXIST, "will not replace it with a directory", place.text)
-            return cls(fd, place.text)
+            return cls(fd, place)
 
     def __enter__(self) -> Self:
         return self
@@ -101,7 +101,7 @@ class Merge:
         """Copy everything in the directory ``found`` at ``source`` into another one."""
         if lies_within(into.fileno(), os.fstat(found)):
             raise both("Source path is a parent of target path", source, into.entry("."))
-        with MergedDirectory(found, source.text) as out_of:
+        with MergedDirectory(found, source) as out_of:
             todo = [""]
             while todo:
                 directory = todo.pop()

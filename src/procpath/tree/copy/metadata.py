@@ -1,10 +1,8 @@
-"""Modes, times, owners and extended attributes from one file to another.
+"""Copying modes, times, owners and extended attributes from one file to another.
 
-Promises what ``shutil.copystat`` copies, and the owner where that is permitted; acts on
-descriptors, never on a path. The order matters: chown(2) clears set-ID bits and
-``security.capability``, a mode without write permission forbids ``user.*`` attributes,
-and everything moves the times. Rests on :meth:`procpath.VerifiedProc.self_fd` for
-files that only an ``O_PATH`` descriptor can hold, and on Linux 6.13 for their attributes.
+What ``shutil.copystat`` copies is copied, and the owner where that is permitted; by descriptor,
+never by path. The order matters: chown(2) clears set-ID bits and ``security.capability``, a mode
+without write permission forbids ``user.*`` attributes, and everything changes the times.
 """
 
 from __future__ import annotations
@@ -18,28 +16,32 @@ from procpath import linux
 from procpath.proc import VerifiedProc
 
 _NOT_TAKEN = frozenset((EACCES, EINVAL, ENODATA, ENOTSUP, EPERM))
-"""What a file system or our privileges do not allow is left out, as ``shutil.copystat`` does."""
+"""Errnos of attributes that the file system does not have (ENOTSUP, EINVAL), that have gone
+(ENODATA), or that take a privilege (EPERM, EACCES). Those are skipped, as ``shutil.copystat``
+does.
+"""
 
 _ACL = "system.posix_acl_"
 
 
 def preserve(source: int, status: os.stat_result, target: int) -> None:
-    """Make the open regular file or directory ``target`` like ``source``, whose ``status`` was
-    taken before it was read.
+    """Copy the metadata of ``source`` to ``target``, both open files or directories.
+
+    ``status`` is that of the source before it was read.
     """
     _take_over(source, status, target)
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def adopt(replaced: int, target: int) -> None:
-    """Give the open file ``target`` what the file that it is to replace keeps when it is only
-    written to: all but the times.
+    """Copy to the open file ``target`` what the file that it is going to replace would keep if it
+    were written to: everything but the times.
     """
     _take_over(replaced, os.fstat(replaced), target)
 
 
 def preserve_unopened(source: int, status: os.stat_result, target: int) -> None:
-    """As :func:`preserve`, for a link or special file; both are ``O_PATH`` descriptors."""
+    """Do as :func:`preserve` for a link or special file, by two ``O_PATH`` descriptors."""
     self_fd = VerifiedProc.default().self_fd()
     name = self_fd.entry(target)
     _change_owner(status, lambda uid, gid: os.chown(name, uid, gid, dir_fd=self_fd.fileno()))
@@ -56,12 +58,12 @@ def _take_over(source: int, status: os.stat_result, target: int) -> None:
 
 
 def _change_owner(status: os.stat_result, chown: Callable[[int, int], None]) -> None:
-    """Change owner and group, or the group alone, as far as that is permitted."""
+    """Change owner and group, or only the group, as far as that is permitted."""
     for uid, gid in ((status.st_uid, status.st_gid), (-1, status.st_gid)):
         try:
             chown(uid, gid)
         except OSError as error:
-            # EINVAL: the number means nothing in our user namespace, or to the file system.
+            # EINVAL: the ID has no mapping in our user namespace, or in the file system's.
             if error.errno not in (EPERM, EINVAL):
                 raise
         else:
@@ -69,7 +71,7 @@ def _change_owner(status: os.stat_result, chown: Callable[[int, int], None]) -> 
 
 
 def _allowed_mode(status: os.stat_result, target: int) -> int:
-    """The mode, without the set-ID bits of somebody that ``target`` does not belong to."""
+    """Return the mode, without the set-ID bits of an owner that ``target`` does not have."""
     mode = stat.S_IMODE(status.st_mode)
     now = os.fstat(target)
     if now.st_uid != status.st_uid:
@@ -88,8 +90,8 @@ def _copy_attributes(source: int, target: int) -> None:
             if error.errno not in _NOT_TAKEN:
                 raise
     for name in _names(target):
-        # An ACL that the new file has inherited from its directory (acl(5)) would let in
-        # whom the mode of the old one keeps out.
+        # The new file may have inherited an ACL from its directory (acl(5)) that grants
+        # what the mode of the old one denies.
         if name.startswith(_ACL) and name not in names:
             os.removexattr(target, name)
 
@@ -104,9 +106,10 @@ def _names(fd: int) -> list[str]:
 
 
 def _copy_attributes_unopened(source: int, target: int) -> None:
-    """By calls that take a name in a directory; before Linux 6.13 there are none.
+    """Do as :func:`_copy_attributes`, through the magic links of ``O_PATH`` descriptors.
 
-    ``O_PATH`` descriptors have no attributes themselves (``EBADF``), their magic links lead on.
+    The descriptors themselves are refused (EBADF), and the calls that take a name in a directory
+    are new in Linux 6.13: before, nothing is copied.
     """
     self_fd = VerifiedProc.default().self_fd()
     theirs, ours = (os.fsencode(self_fd.entry(fd)) for fd in (source, target))

@@ -94,6 +94,8 @@ def copy_found(
     """Copy what was ``found`` at ``source`` to ``target``, as :func:`copy` does."""
     files = file_copier(source, target, choices, on_progress, tally)
     status = os.fstat(found)
+    with files.blame_source:
+        source.require_copyable(found, status)
     original = Original(found, status)
     if stat.S_ISREG(status.st_mode):
 
@@ -249,6 +251,10 @@ class _TreeCopy:
         return source.follow(dirfd, self._names)
 
     def _copy_original(self, original: Original, name: str) -> None:
+        # On the device of the directory, which is held, it is on the same file system.
+        if original.status.st_dev != self._frames[-1].status.st_dev:
+            with self._files.blame_source:
+                self._files.source.require_copyable(original.fd, original.status)
         if stat.S_ISDIR(original.status.st_mode):
             self._enter(original, name)
             return
