@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,3 +78,11 @@ def test_every_module_says_what_it_is_for(module: Path) -> None:
     assert ast.get_docstring(ast.parse((PACKAGE / module).read_text())), (
         f"{module} has no docstring"
     )
+
+
+def test_the_map_for_newcomers_has_every_room_in_order() -> None:
+    text = (PACKAGE.parents[1] / "CONTRIBUTING.md").read_text()
+    section = text.partition("## The rooms")[2].partition("\nThe tests have")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    named = [name for row in rows for name in re.findall("`(.+?)`", row.split("|")[1])]
+    assert named == [room for room in ROOMS if not room.startswith("__")]

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 PROJECT = pathlib.Path(__file__).parent.parent.parent
 SOURCES = PROJECT / "src/procpath"
-WALK, LINKS, KERNEL = "resolve/walk.py", "resolve/links.py", "resolve/kernel.py"
+WALK, STACK = "resolve/walk.py", "resolve/stack.py"
+LINKS, KERNEL = "resolve/links.py", "resolve/kernel.py"
 
 
 class Mutation(NamedTuple):
@@ -28,8 +29,8 @@ MUTATIONS = [
     Mutation(
         "`..` at the root leaves it",
         WALK,
-        'self._observe("clamp", b"..", None, self.dirfd)',
-        'self._stack.enter(b"..", os.open(b"..", DIRECTORY, dir_fd=self.dirfd))',
+        'self._observe("clamp", b"..", None, self._stack.dirfd)',
+        'self._stack.enter(openat(self._stack.dirfd, b"..", FIND_DIRECTORY_NOFOLLOW))',
     ),
     Mutation(
         "on_escape is ignored",
@@ -42,14 +43,14 @@ MUTATIONS = [
     Mutation(
         "an absolute link does not start at the root",
         WALK,
-        'if text.startswith(b"/"):\n            self._stack.restart()\n        if trailing',
-        "if trailing",
+        'if text.startswith(b"/"):',
+        "if False:",
     ),
     Mutation(
         "the kernel follows links on the way",
         WALK,
-        "DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW",
-        "DIRECTORY = os.O_PATH | os.O_DIRECTORY",
+        "directory = openat(self._stack.dirfd, name, FIND_DIRECTORY_NOFOLLOW)",
+        "directory = openat(self._stack.dirfd, name, FIND_DIRECTORY_NOFOLLOW & ~os.O_NOFOLLOW)",
     ),
     Mutation(
         "the kernel follows a link at the end", WALK, "once = flags | os.O_NOFOLLOW", "once = flags"
@@ -57,14 +58,14 @@ MUTATIONS = [
     Mutation(
         "a link at the end of an O_PATH open is not followed",
         WALK,
-        "if not walk.follow_if_link(name, fd):\n                return fd",
-        "return fd",
+        "is_link = self._follow_if_link(name, fd)",
+        "is_link = False",
     ),
     Mutation(
         "a slash at the end of the path is forgotten",
         WALK,
-        'self.must_be_directory = path.endswith(b"/")',
-        "self.must_be_directory = False",
+        'self._must_be_directory = path.endswith(b"/")',
+        "self._must_be_directory = False",
     ),
     Mutation(
         "a slash at the end of a link is forgotten",
@@ -75,28 +76,26 @@ MUTATIONS = [
     Mutation(
         "O_CREAT with a slash at the end creates",
         WALK,
-        "if walk.must_be_directory and creates:",
-        "if False:",
+        "if flags & os.O_CREAT:\n                    require_search",
+        "if False:\n                    require_search",
     ),
     Mutation(
         "the right to search is not asked for",
         WALK,
-        "        require_search(self.dirfd)",
-        "        return",
+        "def _go_up(self) -> None:\n        require_search(self._stack.dirfd)",
+        "def _go_up(self) -> None:",
     ),
     Mutation(
         "a directory come back to need not be the same",
-        WALK,
-        "if birth(above) != self._released[-1]:",
+        STACK,
+        "if birth(found.value) != above.birth:",
         "if False:",
     ),
-    Mutation(
-        "every directory stays open", WALK, "_HELD_DIRECTORIES = 32", "_HELD_DIRECTORIES = 32_000"
-    ),
+    Mutation("every directory stays open", WALK, "MOST_HELD = 32", "MOST_HELD = 32_000"),
     Mutation(
         "a link that O_CREAT may not touch is not followed",
         WALK,
-        "if not flags & os.O_CREAT or not walk.follow_where_link(name):",
+        "if not flags & os.O_CREAT or not self._follow_where_link(name):",
         "if True:",
     ),
     Mutation(
