@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from helpers.commandline import Ran, as_nobody, here, printed
+from helpers.containers import RuncContainer
 from helpers.processes import living
 from helpers.seccomp import NO_OPENAT2, forbid
 from helpers.support import private_mounts, run_in_child
@@ -120,3 +121,15 @@ def test_without_a_procfs_there_are_no_processes(tmp_path: Path, arguments: list
         assert line.startswith(f"procpath: {place}: {reason}")
     # A directory is had without.
     assert here("--proc", os.fspath(tmp_path), "ls", f"{tmp_path}:/").status == 0
+
+
+def test_procfs_of_another_mount_namespace_is_refused(container: RuncContainer) -> None:
+    with living(lambda: linux.unshare(linux.CLONE_NEWNS)) as pid:
+        for holder, reason in ((pid, "mount namespace"), (container.pid, "PID namespace")):
+            place = f"/proc/{holder}/root/proc"
+            for command in (["cat", "2:/etc/shadow"], ["roots"]):
+                ran = here("--proc", place, *command)
+                assert (ran.status, ran.out) == (1, b"")
+                [line] = ran.err.splitlines()
+                assert line.startswith(f"procpath: {place}: ")
+                assert reason in line

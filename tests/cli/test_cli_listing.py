@@ -117,9 +117,9 @@ def test_names_go_into_a_pipe_byte_by_byte(hostile: Path) -> None:
 
 def test_ls_ignores_overlong_account_names(tree: Path) -> None:
     (tree / "etc/passwd").write_text(f"{'a' * 300}:x:1234:\n")
-    (tree / "etc/group").write_text(f"{'g' * 256}:x:1234:\n")
+    (tree / "etc/group").write_text(f"{'g' * 255}:x:1234:\n")
     [line] = printed("ls", "-l", f"{tree}:/run")
-    assert line.split()[2:4] == ["1234", "g" * 256]
+    assert line.split()[2:4] == ["1234", "g" * 255]
     [record] = json.loads(here("ls", "--json", f"{tree}:/run").out)
     assert (record["owner"], record["uid"]) == (None, 1234)
 

@@ -32,9 +32,6 @@ KINDS = {
 
 _DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
 
-_LONGEST_NAME = 256
-"""bytes of an account name, LOGIN_NAME_MAX of Linux (sysconf(3))"""
-
 OnError: TypeAlias = Callable[[OSError], None]
 """Reports an error."""
 
@@ -190,12 +187,10 @@ class Owners:
 
 def _name(look_up: Callable[[int], str], number: int) -> str | None:
     try:
-        name = look_up(number)
+        return look_up(number)
     except (KeyError, OSError):
         # A container may have no accounts, or ones that cannot be read: a FIFO, say.
         return None
-    # A longer one would be printed with every file of its owner.
-    return name if len(name) <= _LONGEST_NAME else None
 
 
 def permissions(status: os.stat_result) -> str:
