@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import tempfile
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -310,3 +312,65 @@ def test_links_are_not_followed_from_another_mount_namespace() -> None:
     assert alive
     (failure,) = failures
     assert "another mount namespace" in str(failure)
+
+
+@pytest.mark.parametrize("lookup", LOOKUPS)
+def test_process_bound_over_another_and_detached(lookup: str) -> None:
+    """A mount that was detached while it was looked at is a mount point no more."""
+
+    def inside(ours: int, theirs: int) -> tuple[set[int], int]:
+        place, source = f"/proc/{ours}".encode(), f"/proc/{theirs}".encode()
+        attacker = os.fork()
+        if attacker == 0:
+            try:
+                while True:
+                    linux.mount(source, place, None, linux.MS_BIND)
+                    linux.umount2(place, linux.MNT_DETACH)
+            finally:
+                os._exit(1)
+        try:
+            forbid(LOOKUPS[lookup])
+            proc = VerifiedProc(source="mounted")
+            found: set[int] = set()
+            refused = 0
+            end = time.monotonic() + 2
+            while time.monotonic() < end:
+                try:
+                    with proc.process(ours) as process:
+                        found.add(int(process.read_bytes("stat").split()[0]))
+                except UnverifiedProcError:
+                    refused += 1
+            return found, refused
+        finally:
+            os.kill(attacker, signal.SIGKILL)
+            os.waitpid(attacker, 0)
+
+    with living() as ours, living() as theirs:
+        found, refused = private_mounts(inside, ours, theirs)
+    assert found <= {ours}
+    assert refused
+
+
+def test_process_directory_that_is_another_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where neither openat2 nor statx is to be had, by the first field of its stat."""
+
+    def inside(ours: int, theirs: int) -> None:
+        forbid(NO_MOUNT_IDS)
+        proc = VerifiedProc(source="mounted")
+        openat = linux.openat
+
+        def attacked(dirfd: int, path: Any, flags: int, *args: Any) -> linux.Descriptor:
+            if path != str(ours):
+                return openat(dirfd, path, flags, *args)
+            place = f"/proc/{ours}".encode()
+            linux.mount(f"/proc/{theirs}".encode(), place, None, linux.MS_BIND)
+            found = openat(dirfd, path, flags, *args)
+            linux.umount2(place, linux.MNT_DETACH)
+            return found
+
+        monkeypatch.setattr(linux, "openat", attacked)
+        proc.process(ours)
+
+    with living() as ours, living() as theirs:
+        with pytest.raises(UnverifiedProcError, match="another process's directory"):
+            private_mounts(inside, ours, theirs)

@@ -310,12 +310,31 @@ class Lookup:
                 return opened
             if stat.S_ISDIR(st.st_mode):
                 checks.require_no_mount_point(fd, where)
-                if name.isdecimal():
-                    # The list leaves out processes that hidepid hides, and threads (proc(5)).
+                if name.isdecimal() and self._has_number(fd, name, dirfd, where):
                     return opened
             # Directories too: a mount that was detached meanwhile is a mount point no more.
             checks.require_listed(dirfd, name, st, where)
             return opened
+
+    def _has_number(self, fd: int, name: str, dirfd: int, where: str) -> bool:
+        """Require that a process's directory is of the number by which it was found.
+
+        Return whether it is such a directory. The list of its parent does not show: it leaves
+        out processes that hidepid hides, and threads (proc(5)).
+        """
+        try:
+            fields = read_all(self._open_last(fd, "stat", os.O_RDONLY, where))
+        except FileNotFoundError:
+            if os.fstat(dirfd).st_ino == checks.ROOT_INO:
+                raise  # The process has ended.
+            return False
+        number = os.fsdecode(fields.partition(b" ")[0])
+        if number != name:
+            raise UnverifiedProcError(
+                f"its stat is that of {number!r}: another process's directory is mounted over it",
+                where,
+            )
+        return True
 
     def _overmounted(self, dirfd: int, name: str) -> str:
         """Return the first part of ``name`` that another mount covers, for the message."""
