@@ -18,9 +18,10 @@ import pytest
 from helpers.processes import become_user, living
 from helpers.seccomp import NO_MOUNT_IDS, NO_OPENAT2, forbid
 from helpers.support import private_mounts, run_in_child
-from procpath import linux
+from procpath import Root, RootedPath, linux
 from procpath.errors import MagicLinkError, UnverifiedProcError
 from procpath.proc import IdMapping, ProcessDir, VerifiedProc
+from procpath.proc.lookup import Lookup
 
 LOOKUPS = {"openat2": {}, "mount numbers": NO_OPENAT2, "listings": NO_MOUNT_IDS}
 SOURCES = ("fsopen", "open_tree", "mounted")
@@ -286,10 +287,12 @@ def test_process_outside_of_our_user_namespace_says_where_the_capability_is_need
     )
 
 
-def test_own_entries_are_readable_when_we_are_not_dumpable() -> None:
+@pytest.mark.parametrize("lookup", LOOKUPS)
+def test_own_entries_are_readable_when_we_are_not_dumpable(lookup: str) -> None:
     def inside() -> tuple[bool, str]:
         become_user(1000)
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+        forbid(LOOKUPS[lookup])
         with VerifiedProc() as proc:
             with proc.self_status() as status, proc.self_fdinfo(0) as fdinfo:
                 assert status.read()
@@ -403,3 +406,52 @@ def test_process_dir_is_not_copied() -> None:
                 call(process)
         assert isinstance(process, ProcessDir)
         assert process.is_alive()
+
+
+@pytest.mark.parametrize("lookup", LOOKUPS)
+def test_descriptors_of_another_user_say_which_right_is_missing(lookup: str) -> None:
+    def inside(pid: int) -> list[str]:
+        become_user(1000)
+        forbid(LOOKUPS[lookup])
+        told = []
+        with VerifiedProc(source="mounted") as proc, proc.process(pid) as process:
+            for call in (
+                lambda: process.listdir("fd"),
+                lambda: process.open_link("fd/0", os.O_PATH),
+                lambda: process.readlink("fd/0"),
+            ):
+                with pytest.raises(PermissionError) as raised:
+                    call()
+                told.append(str(raised.value))
+        return told
+
+    with living() as pid:
+        assert all("needs CAP_SYS_PTRACE" in told for told in run_in_child(inside, pid))
+
+
+def test_root_where_no_mount_number_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As before Linux 5.8, where our own fdinfo is root's after we have changed our user."""
+    (tmp_path / "link").symlink_to("/file")
+    (tmp_path / "file").write_text("content")
+    for directory in (tmp_path, *tmp_path.parents[:-1]):
+        directory.chmod(directory.stat().st_mode | 0o055)
+    open_entry = Lookup.open
+
+    def older(self: Lookup, dirfd: int, name: str, *args: Any) -> Any:
+        if "fdinfo" in name:
+            raise PermissionError(errno.EACCES, "Permission denied", name)
+        return open_entry(self, dirfd, name, *args)
+
+    def inside() -> tuple[str, str, str]:
+        become_user(1000)
+        forbid(NO_MOUNT_IDS)
+        monkeypatch.setattr(Lookup, "open", older)
+        with Root.at(tmp_path) as root:
+            path = RootedPath(root, "link")
+            with Root.at(tmp_path, cross_mounts=False) as narrow, pytest.raises(PermissionError):
+                RootedPath(narrow, "file").read_text()
+            return path.read_text(), str(path.resolve()), VerifiedProc.default().source
+
+    assert run_in_child(inside) == ("content", "/file", "mounted")

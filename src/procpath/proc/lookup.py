@@ -54,7 +54,7 @@ class Lookup:
     after construction only ``_openat2`` changes, once, from true to false.
     """
 
-    __slots__ = ("_mount", "_namespace", "_openat2", "detached", "device", "root", "where")
+    __slots__ = ("_mount", "_number", "_openat2", "detached", "device", "root", "where")
 
     def __init__(self, root: Descriptor, where: str, *, detached: bool) -> None:
         """Look beneath ``root``, which passed the checks of a root.
@@ -67,7 +67,7 @@ class Lookup:
         self.detached = detached
         self.device = os.fstat(root.value).st_dev
         self._mount = checks.mount_id(root.value)
-        self._namespace = ""
+        self._number: bytes | None = None
         self._openat2 = self._openat2_works()
 
     def _openat2_works(self) -> bool:
@@ -162,12 +162,8 @@ class Lookup:
         astray by a mount finds it counted, also if it is gone again.
         """
         thread = self._thread()
-        if self._mount_namespace(thread) != self._namespace:
-            raise UnverifiedProcError(
-                "is in another mount namespace than this thread, which cannot watch its mounts",
-                self.where,
-            )
         with self._open_file(f"{thread}/mountinfo") as mountinfo:
+            self._find_mount(mountinfo)
             poll = select.poll()
             poll.register(mountinfo, select.POLLPRI)
             yield lambda: not poll.poll(0)
@@ -183,10 +179,6 @@ class Lookup:
                 self.where,
             ) from None
 
-    def _mount_namespace(self, thread: str) -> str:
-        name = f"{thread}/ns/mnt"
-        return self.readlink(self.root.value, name, f"{self.where}/{name}")
-
     def _open_file(self, name: str) -> Descriptor:
         where = f"{self.where}/{name}"
         return self.open(self.root.value, name, os.O_RDONLY, checks.FILE, where)
@@ -198,19 +190,25 @@ class Lookup:
         whose owner can mount on it without our noticing.
         """
         thread = self._thread()
-        self._namespace = self._mount_namespace(thread)
-        number = self._mount_number(thread)
+        self._number = self._mount_number(thread)
+        with self._open_file(f"{thread}/mountinfo") as mountinfo:
+            detail = f"mount {self._find_mount(mountinfo)} of mountinfo"
+        return Check(self.where, "is in our mount namespace", "passed", detail)
+
+    def _find_mount(self, mountinfo: int) -> str:
+        """Return the mount ID of the procfs. Raises where ``mountinfo`` does not list it."""
         device = f"{os.major(self.device)}:{os.minor(self.device)}".encode()
-        for line in read_all(self._open_file(f"{thread}/mountinfo")).split(b"\n"):
+        for line in _read(mountinfo).split(b"\n"):
             fields = line.split(b" ")
             # Without a number only /proc itself is known: no link leads there.
-            if fields[0] == number or (
-                number is None and self.where == "/proc" and fields[2:5:2] == [device, b"/proc"]
+            if fields[0] == self._number or (
+                self._number is None
+                and self.where == "/proc"
+                and fields[2:5:2] == [device, b"/proc"]
             ):
-                detail = f"mount {os.fsdecode(fields[0])} of mountinfo"
-                return Check(self.where, "is in our mount namespace", "passed", detail)
+                return os.fsdecode(fields[0])
         raise UnverifiedProcError(
-            "not mounted in the mount namespace of this process: mounts over its entries could "
+            "not mounted in the mount namespace of this thread: mounts over its entries could "
             "not be noticed",
             self.where,
         )
@@ -348,15 +346,17 @@ class Lookup:
 
 
 def read_all(descriptor: Descriptor) -> bytes:
-    """Return everything that can be read, and close the descriptor.
-
-    procfs gives no sizes, and hands out a page at a time, so one read is not enough.
-    """
+    """Return everything that can be read, and close the descriptor."""
     with descriptor as fd:
-        chunks = []
-        while chunk := os.read(fd, 65536):
-            chunks.append(chunk)
-        return b"".join(chunks)
+        return _read(fd)
+
+
+def _read(fd: int) -> bytes:
+    # procfs gives no sizes, and hands out a page at a time, so one read is not enough.
+    chunks = []
+    while chunk := os.read(fd, 65536):
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def _open_followed(dirfd: int, name: str, flags: int, where: str) -> Descriptor:
