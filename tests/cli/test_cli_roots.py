@@ -247,7 +247,7 @@ def be_called(name: bytes) -> Callable[[], None]:
     return rename
 
 
-@pytest.mark.root
+@pytest.mark.machine_root
 def test_hanging_root_costs_a_second_and_no_other_root() -> None:
     started = time.monotonic()
     (hanging, good), ran = roots_beside(put_etc_on_a_server_that_never_answers, nothing)

@@ -42,6 +42,12 @@ def is_root_of_the_machine() -> bool:
     return maps_all and int(effective, 16) & _CAPABILITIES == _CAPABILITIES
 
 
+def require_root_of_the_machine() -> None:
+    """Have the test skipped that needs more than a user namespace gives."""
+    if not is_root_of_the_machine():
+        raise PrivilegeError(EPERM, "needs root's rights over the machine")
+
+
 @cache
 def why_no_namespace() -> str | None:
     """Return why this process cannot be root of a user namespace, or None if it can."""

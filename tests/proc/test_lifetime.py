@@ -88,7 +88,7 @@ def test_file_that_was_open_at_the_end_says_that_the_process_is_gone() -> None:
     process.close()
 
 
-@pytest.mark.root
+@pytest.mark.machine_root
 def test_zombie_has_ended_and_keeps_only_its_status() -> None:
     reader, writer = os.pipe()
     pid = os.fork()
@@ -118,6 +118,7 @@ def test_zombie_has_ended_and_keeps_only_its_status() -> None:
     os.close(writer)
 
 
+@pytest.mark.machine_root
 def test_process_goes_on_when_only_its_main_thread_has_ended() -> None:
     exit_thread = {"x86_64": 60, "aarch64": 93}[platform.machine()]
 

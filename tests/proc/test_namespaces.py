@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import pytest
 
 from helpers.processes import become_user, living
+from helpers.rights import require_root_of_the_machine
 from helpers.seccomp import forbid
 from helpers.support import private_mounts, run_in_child
 from procpath import Root, RootedPath, linux, origin
@@ -49,6 +50,7 @@ ROOTLESS = "0 1000 1\n1 100000 65535\n"
 
 def in_user_namespace(maps: str, func: Callable[[], T]) -> T:
     """Run ``func`` in a child as root of a user namespace with ``maps``, as rootless podman."""
+    require_root_of_the_machine()
     unshared, mapped = os.pipe(), os.pipe()
 
     def inside() -> T:

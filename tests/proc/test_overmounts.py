@@ -94,6 +94,7 @@ def mounts_in_proc() -> list[str]:
     return [point for point in points if point.startswith("/proc/")]
 
 
+@pytest.mark.machine_root
 @pytest.mark.parametrize("attack", WHOLE_PROC)
 @pytest.mark.parametrize("source", ["mounted", "open_tree"])
 @pytest.mark.parametrize("statx", ["statx", "no statx"])
@@ -108,6 +109,7 @@ def test_something_else_in_place_of_proc_is_refused(attack: str, source: Any, st
     assert raised.value.filename == "/proc"
 
 
+@pytest.mark.machine_root
 @pytest.mark.parametrize("attack", WHOLE_PROC)
 def test_something_else_in_place_of_proc_does_not_matter_to_a_new_instance(attack: str) -> None:
     def victim() -> bool:
@@ -143,6 +145,7 @@ def test_no_proc_at_all_is_no_matter_to_a_new_instance() -> None:
     assert private_mounts(victim) == (True, str(ask_fd.__globals__["__file__"]))
 
 
+@pytest.mark.machine_root
 @pytest.mark.parametrize("source", ["mounted", "open_tree"])
 def test_no_proc_at_all_is_refused_where_a_mount_is_needed(source: Any) -> None:
     def victim() -> None:

@@ -124,6 +124,7 @@ def test_accounts_are_read_anew_each_time(owned: Callable[[int, int], RootedPath
     assert path.owner() == "renamed"
 
 
+@pytest.mark.root
 def test_account_files_may_be_behind_links_that_stay_inside(tree: Path) -> None:
     (tree / "usr").mkdir()
     (tree / "etc").rename(tree / "usr/etc")
@@ -133,6 +134,7 @@ def test_account_files_may_be_behind_links_that_stay_inside(tree: Path) -> None:
     assert RootedPath(tree, "accounts").owner() == "root"
 
 
+@pytest.mark.root
 def test_a_home_is_that_of_the_root_and_not_of_the_environment(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +282,7 @@ KINDS = {
 }
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("make", KINDS)
 @pytest.mark.parametrize("resolver", ["openat2", "walk"])
 def test_what_is_no_account_file_is_an_error_at_once(
@@ -338,6 +341,7 @@ def _owner_with_procfs(tree: Path) -> int:
     return 0
 
 
+@pytest.mark.machine_root
 def test_files_of_procfs_that_block_when_they_are_read_are_not(tree: Path) -> None:
     (tree / "etc/passwd").unlink()
     (tree / "etc/passwd").symlink_to("/proc/kmsg")
@@ -388,6 +392,7 @@ def test_whatever_is_in_the_files_there_is_a_name_or_a_key_error(data: bytes, tr
             assert ask_home().root_handle is path.root_handle
 
 
+@pytest.mark.root
 def test_names_that_are_not_utf_8_come_back_as_they_are(tree: Path) -> None:
     (tree / "etc/passwd").write_bytes(b"caf\xe9:x:0:0::/home/caf\xe9:/bin/sh\n")
     path = RootedPath(tree)
@@ -396,6 +401,7 @@ def test_names_that_are_not_utf_8_come_back_as_they_are(tree: Path) -> None:
     assert bytes(path.with_segments(os.fsdecode(b"~caf\xe9/x")).expanduser()) == b"/home/caf\xe9/x"
 
 
+@pytest.mark.root
 def test_a_home_that_is_hostile_leads_nowhere_else(tree: Path) -> None:
     (tree / "etc/passwd").write_text("root:x:0:0::../../../../tmp:/bin/sh\n")
     path = RootedPath(tree)
