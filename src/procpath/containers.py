@@ -51,8 +51,8 @@ def processes_by_mount_namespace(
     for pid in proc.pids():
         try:
             namespace, start_time, found = _place(proc, pid)
-        except ProcessLookupError:
-            continue  # It has ended meanwhile.
+        except (ProcessLookupError, FileNotFoundError):
+            continue  # It has ended meanwhile, or is about to: its namespaces go first.
         except OSError as error:
             on_error(pid, error)
         else:

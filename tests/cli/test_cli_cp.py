@@ -495,3 +495,8 @@ def test_it_runs_as_its_users_run_it(root: Path, local: Path) -> None:
 def test_advice_names_the_options_of_the_command(root: Path, local: Path) -> None:
     os.mknod(root / "run/null", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
     assert complaint(f"{root}:/run/null", ".").endswith("creates one only with -a")
+    assert complaint("/:/proc/version", ".").endswith(
+        ": a file of procfs is copied only with --special"
+    )
+    assert here("cp", "--special", "/:/proc/version", ".") == (0, b"", "")
+    assert (local / "version").read_bytes() == Path("/proc/version").read_bytes()

@@ -260,6 +260,18 @@ def test_hanging_root_costs_a_second_and_no_other_root() -> None:
     assert found[good]["os"] is not None
 
 
+def test_roots_reads_no_log_of_the_kernel() -> None:
+    def point_to_the_log() -> None:
+        linux.mount(b"tmpfs", b"/etc", b"tmpfs")
+        os.symlink("/proc/kmsg", "/etc/os-release")
+
+    (pointing, other), ran = roots_beside(point_to_the_log, nothing)
+    assert (ran.status, ran.err) == (0, "")
+    found = {entry["pid"]: entry["os"] for entry in json.loads(ran.out)}
+    # Both have the same /usr/lib/os-release.
+    assert found[pointing] == found[other]
+
+
 @pytest.mark.parametrize("name", [b"\rUid:", b"\rUid:\tx", b"\x1cCapEff:\tx", b") R 1 (", b"\xff"])
 def test_no_name_of_a_process_hides_a_container(name: bytes) -> None:
     pids, ran = roots_beside(be_called(name), nothing)

@@ -6,7 +6,6 @@ import argparse
 import os
 
 from procpath.commands.session import Session, add_addresses, add_special
-from procpath.errors import SpecialFileError
 
 _CHUNK = 1 << 18
 
@@ -21,12 +20,7 @@ def run(args: argparse.Namespace, session: Session) -> None:
     """Print the file at each address."""
     for address, root in session.roots(args.addresses, special_files=args.special_files):
         with session.telling(address):
-            try:
-                fd = root.open(address.path, os.O_RDONLY)
-            except SpecialFileError:
-                reason = "a FIFO, socket, device or kernel file, which only --special opens"
-                session.complain(str(address), reason)
-                continue
+            fd = root.open(address.path, os.O_RDONLY)
             try:
                 while chunk := os.read(fd, _CHUNK):
                     session.out.write(chunk)
