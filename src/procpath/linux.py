@@ -251,6 +251,12 @@ _OPEN_HOW_SIZE = ctypes.sizeof(_open_how)
 _openat2: Any = _libc["syscall"]
 _openat2.restype = Descriptor
 
+# The same goes for openat(), by which trees are walked and copied.
+_openat: Any = _libc["openat"]
+_openat.restype = Descriptor
+_OF_OUR_OWN = os.O_CLOEXEC | os.O_NOCTTY
+_FS_ENCODING, _FS_ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+
 OpenHow = NewType("OpenHow", object)
 
 
@@ -339,7 +345,6 @@ _int, _uint, _ulong, _str, _ptr = (
     ctypes.c_void_p,
 )
 _statx = _syscall(_int, _str, _int, _uint, _ptr)
-_openat = _typed("openat", _int, _str, _int, _uint, restype=Descriptor)
 _dup = _typed("fcntl", _int, _int, _int, restype=Descriptor)
 _fsopen = _syscall(_str, _uint, restype=Descriptor)
 _fsconfig = _syscall(_int, _uint, _str, _str, _int)
@@ -361,10 +366,17 @@ _fstatfs = _typed("fstatfs", _int, _ptr)
 
 def openat(dirfd: int, name: str | bytes, flags: int, mode: int = 0o777) -> Descriptor:
     """openat(2); ``O_NOCTTY`` too, so that no file becomes the controlling terminal."""
-    path = os.fsencode(name)
+    path = name if isinstance(name, bytes) else name.encode(_FS_ENCODING, _FS_ERRORS)
     if b"\0" in path:
         raise ValueError("embedded null byte")
-    return _opened(_openat, dirfd, path, flags | os.O_CLOEXEC | os.O_NOCTTY, mode, path=path)
+    before = _get_errno()
+    while True:
+        fd: Descriptor = _openat(dirfd, path, flags | _OF_OUR_OWN, mode)
+        if fd.value >= 0:
+            return fd
+        number = _taken_errno(before)
+        if number not in _TRY_AGAIN:
+            raise os_error(number, path)
 
 
 def dup(fd: int) -> Descriptor:

@@ -452,9 +452,10 @@ class RootedPath(LexicalPath, from_segments=True):
     ) -> Iterator[Self]:
         """The paths below this one that match a relative pattern, links followed inside the root.
 
-        ``**`` goes through links only with ``recurse_symlinks``. With ``case_sensitive`` None
-        names are looked up as the file system has them. ``ValueError`` for an empty pattern,
-        ``NotImplementedError`` for an absolute one.
+        ``**`` goes through links only with ``recurse_symlinks``, and then, unlike in pathlib,
+        not on into a directory that is above already: links to ``.`` end. With
+        ``case_sensitive`` None names are looked up as the file system has them. ``ValueError``
+        for an empty pattern, ``NotImplementedError`` for an absolute one.
         """
         parts = parse_pattern(_pattern_text(pattern))
         found = glob(self._root, str(self), parts, case_sensitive, recurse_symlinks)
@@ -478,7 +479,8 @@ class RootedPath(LexicalPath, from_segments=True):
         """The directories of the tree as ``(path, dirnames, filenames)``; see ``os.walk``.
 
         Top down, ``dirnames`` may be changed to say where to go on. Without
-        ``follow_symlinks`` a link to a directory is among the ``filenames``.
+        ``follow_symlinks`` a link to a directory is among the ``filenames``; with it, and unlike
+        in pathlib, a directory that is above already is an ``ELOOP`` error for ``on_error``.
         """
         walk = walk_following if follow_symlinks else walk_real
         for path, dirnames, filenames in walk(self._root, str(self), top_down, on_error):
