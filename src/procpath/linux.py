@@ -182,6 +182,11 @@ denies. A call that cannot fail with EPERM or EACCES otherwise is not to be had.
 """
 
 
+_method_of_c: Any = ctypes.pythonapi.PyInstanceMethod_New
+_method_of_c.argtypes = (ctypes.py_object,)
+_method_of_c.restype = ctypes.py_object
+
+
 class Descriptor(ctypes.c_int):
     """A file descriptor and its owner: closed once, by close() or with the last reference.
 
@@ -205,7 +210,10 @@ class Descriptor(ctypes.c_int):
             self.value = -1
             _close(fd)
 
-    __del__ = close
+    # Python runs signal handlers where a function of Python begins, and loses what they raise
+    # if that is __del__. So this is close(2) itself; of a closed descriptor it does nothing
+    # (EBADF). Its library has no use_errno, so it changes no errno that is yet to be read.
+    __del__ = _method_of_c(ctypes.CDLL(None)["close"])
 
     def detach(self) -> int:
         """Return the number, which is the caller's to close from now on."""

@@ -1,0 +1,199 @@
+"""Who closes a descriptor, and when: interrupts, closing in use, the end of the interpreter."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Literal
+
+import pytest
+
+from helpers.support import open_descriptors, run_in_child
+from procpath import ClosedRootError, Root, RootedPath, VerifiedProc
+
+Resolver = Literal["walk", "openat2"]
+resolvers = pytest.mark.parametrize("resolver", ["walk", "openat2"])
+
+INTERRUPTS = 1000
+
+
+class Interrupted(BaseException):
+    """What the handler raises, as a timeout does."""
+
+
+def interrupted_and_leaked(operation: Callable[[], object]) -> tuple[int, int]:
+    """Interrupt ``operation`` in a loop; how often that was lost, and what stayed open."""
+    VerifiedProc.default().self_fd().fileno()
+    lost = 0
+
+    def handle(number: int, frame: object) -> None:
+        raise Interrupted
+
+    def count(unraisable: object) -> None:
+        nonlocal lost
+        lost += 1
+
+    signal.signal(signal.SIGALRM, handle)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+    sys.unraisablehook = count
+    operation()
+    before = len(open_descriptors())
+
+    def go_on() -> None:
+        known = lost
+        # An interrupt that was lost would never end the loop.
+        while lost == known:
+            operation()
+
+    for _ in range(INTERRUPTS):
+        try:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(2e-6, 80e-6))
+                go_on()
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        except Interrupted:
+            pass
+    return lost, len(open_descriptors()) - before
+
+
+INTERRUPTED: dict[str, Callable[[RootedPath], object]] = {
+    "stat": lambda path: path.stat(),
+    "exists": lambda path: path.exists(),
+    "read_bytes": lambda path: path.read_bytes(),
+    "write_bytes": lambda path: path.write_bytes(b"text"),
+    "resolve": lambda path: path.resolve(),
+    "chmod": lambda path: path.chmod(0o600),
+}
+
+
+@resolvers
+@pytest.mark.parametrize("name", INTERRUPTED)
+def test_no_interrupt_is_lost_or_leaves_a_descriptor(
+    tmp_path: pathlib.Path, resolver: Resolver, name: str
+) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/file").write_text("text")
+    (tmp_path / "link").symlink_to("/d/file")
+    path = RootedPath(Root.at(tmp_path, resolver=resolver), "link")
+    assert run_in_child(interrupted_and_leaked, lambda: INTERRUPTED[name](path)) == (0, 0)
+
+
+def make_sides(top: pathlib.Path) -> None:
+    for side in ("in", "out"):
+        (top / side / "a").mkdir(parents=True)
+        (top / side / "a/f").write_text(side)
+
+
+@resolvers
+def test_closing_in_use_reads_nothing_from_outside(
+    tmp_path: pathlib.Path, resolver: Resolver
+) -> None:
+    make_sides(tmp_path)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    got: list[str] = []
+    try:
+        for _ in range(150):
+            root = Root.at(tmp_path / "in", resolver=resolver)
+            path = RootedPath(root, "a/f")
+
+            def read(path: RootedPath = path) -> None:
+                try:
+                    for _ in range(50):
+                        got.append(path.read_text())
+                except ClosedRootError:
+                    return
+
+            thread = threading.Thread(target=read)
+            thread.start()
+            root.close()
+            fd = os.open(tmp_path / "out", os.O_PATH)
+            thread.join()
+            os.close(fd)
+    finally:
+        sys.setswitchinterval(before)
+    assert set(got) <= {"in"}
+
+
+def test_a_walk_under_way_ends_in_the_root_it_began_in(tmp_path: pathlib.Path) -> None:
+    make_sides(tmp_path)
+    root = Root.at(tmp_path / "in", resolver="walk")
+    closed: list[int] = []
+
+    def close(_: object) -> None:
+        if not closed:
+            closed.append(root.fileno())
+            root.close()
+            # Nothing gets the number while the walk needs it.
+            closed.append(os.open(tmp_path / "out", os.O_PATH))
+
+    assert root.walker.observe(b"/a/../a/f", close) == b"/a/f"
+    os.close(closed[1])
+    assert closed[0] != closed[1]
+    with pytest.raises(ClosedRootError):
+        root.open("a/f", os.O_RDONLY)
+
+
+AT_EXIT = """
+import atexit, os, sys
+top = sys.argv[1]
+
+@atexit.register
+def tidy_up():
+    with os.scandir(top + "/out/a") as entries:
+        for entry in entries:
+            (root / "a" / entry.name).unlink()
+            (root / "a" / "done").write_text("x")
+    print(root.root_handle.closed, os.listdir(top + "/in/a"), os.listdir(top + "/out/a"))
+
+from procpath import RootedPath
+root = RootedPath(top + "/in")
+"""
+
+
+def test_exit_handlers_still_have_their_roots(tmp_path: pathlib.Path) -> None:
+    make_sides(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", AT_EXIT, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("False ['done'] ['f']\n", "")
+
+
+CLOSED: dict[str, Callable[[RootedPath], object]] = {
+    "exists": lambda path: path.exists(),
+    "is_file": lambda path: path.is_file(),
+    "is_symlink": lambda path: path.is_symlink(),
+    "is_mount": lambda path: path.is_mount(),
+    "resolve": lambda path: path.resolve(),
+    "resolve strictly": lambda path: path.resolve(strict=True),
+    "resolve but the last": lambda path: path.resolve(follow_last=False),
+    "info": lambda path: path.info.exists(),
+    "trace": lambda path: path.trace(),
+    "glob": lambda path: list(path.glob("*")),
+    "as_root": lambda path: path.as_root(),
+    "bind": lambda path: RootedPath.bind(path.root_handle),
+    "beneath": lambda path: path.root_handle.beneath("/"),
+    "resolver_below": lambda path: path.root_handle.resolver_below(0),
+}
+
+
+@pytest.mark.parametrize("name", CLOSED)
+@pytest.mark.parametrize("where", ["a/f", "a/missing", "a/link"])
+def test_a_closed_root_is_not_nothing_there(tmp_path: pathlib.Path, name: str, where: str) -> None:
+    make_sides(tmp_path)
+    (tmp_path / "in/a/link").symlink_to("missing")
+    root = Root.at(tmp_path / "in")
+    path = RootedPath(root, where)
+    root.close()
+    root.close()
+    with pytest.raises(ClosedRootError):
+        CLOSED[name](path)
+    assert repr(root) == f"<Root {str(tmp_path / 'in')!r} (closed)>"
+    assert root == Root.at(tmp_path / "in")
