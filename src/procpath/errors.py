@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from types import TracebackType
 from typing import TypeAlias
 
 if sys.version_info >= (3, 13):
@@ -151,3 +152,25 @@ def note_once(error: OSError, note: str) -> None:
     """Add ``note`` to the error, unless it has it."""
     if note not in getattr(error, "__notes__", ()):
         error.add_note(note)
+
+
+class noted:
+    """A context manager that adds notes to the ``OSError`` that its block raises."""
+
+    __slots__ = ("_notes",)
+
+    def __init__(self, *notes: str) -> None:
+        self._notes = notes
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, OSError):
+            for note in self._notes:
+                note_once(error, note)

@@ -108,9 +108,9 @@ def mode_of(root: Root, raw: bytes) -> int:
         return 0
     try:
         return os.fstat(number).st_mode
-    except OSError:
+    except OSError as error:
         fd.close()
-        raise
+        raise about(error, raw, root.note) from None
 
 
 def mode_of_last(root: Root, raw: bytes) -> int:
@@ -125,9 +125,9 @@ def mode_of_last(root: Root, raw: bytes) -> int:
         raise
     try:
         return os.fstat(fd.value).st_mode
-    except OSError:
+    except OSError as error:
         fd.close()
-        raise
+        raise about(error, raw, root.note) from None
 
 
 def is_mount(root: Root, raw: bytes) -> bool:

@@ -14,6 +14,7 @@ from pathlib import PurePath, PurePosixPath
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, overload
 
+from procpath.errors import noted
 from procpath.patterns import compile_name, compile_path
 from procpath.root import Root
 
@@ -93,17 +94,18 @@ class LexicalPath:
         return path
 
     def _all_normalized(self, texts: Iterable[str]) -> Iterator[Self]:
-        """:meth:`_normalized` of many, in less time."""
-        if not self._is_plain:
-            yield from map(self._normalized, texts)
-            return
+        """:meth:`_normalized` of many, in less time. Errors note the root."""
         cls, root = type(self), self._root
-        for text in texts:
-            path = _new(cls)
-            path._root = root
-            path._str_ = text
-            path._given = (text,)
-            yield path
+        with noted(root.note):
+            if not self._is_plain:
+                yield from map(self._normalized, texts)
+                return
+            for text in texts:
+                path = _new(cls)
+                path._root = root
+                path._str_ = text
+                path._given = (text,)
+                yield path
 
     @property
     def _pure(self) -> PurePosixPath:

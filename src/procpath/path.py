@@ -43,6 +43,8 @@ from procpath.errors import (
     UnverifiedProcError,
     about,
     about_two,
+    note_once,
+    noted,
     os_error,
     tells_of_path,
 )
@@ -398,7 +400,11 @@ class RootedPath(LexicalPath, from_segments=True):
         """
         if "b" not in mode:
             encoding = io.text_encoding(encoding)
-        return open(str(self), mode, buffering, encoding, errors, newline, opener=self._opener)
+        try:
+            return open(str(self), mode, buffering, encoding, errors, newline, opener=self._opener)
+        except OSError as error:
+            note_once(error, self._root.note)
+            raise
 
     def _opener(self, _: str, flags: int) -> int:
         return self._root.open_raw(self._raw, flags, 0o666).detach()
@@ -421,7 +427,8 @@ class RootedPath(LexicalPath, from_segments=True):
         """The whole file as text; ``newline`` as for the built-in ``open()``."""
         encoding = _codec(io.text_encoding(encoding))
         if encoding not in _CODED_AT_ONCE or newline not in (None, "", "\n"):
-            with self.open("r", encoding=encoding, errors=errors, newline=newline) as file:
+            file = self.open("r", encoding=encoding, errors=errors, newline=newline)
+            with noted(self._root.note), file:
                 return file.read()
         text = self.read_bytes().decode(encoding, errors or "strict")
         if newline is None and "\r" in text:
@@ -432,8 +439,11 @@ class RootedPath(LexicalPath, from_segments=True):
         """The paths of what is in the directory, in no order; their :attr:`info` is known
         already.
         """
-        entries = scan(self._root.open_raw(self._raw, linux.LISTING, 0))
-        return self._children(entries)
+        directory = self._root.open_raw(self._raw, linux.LISTING, 0)
+        try:
+            return self._children(scan(directory))
+        except OSError as error:
+            raise about(error, self._raw, self._root.note) from None
 
     def _children(self, entries: list[os.DirEntry[str]]) -> Iterator[Self]:
         prefix = below(str(self), "")
@@ -482,9 +492,17 @@ class RootedPath(LexicalPath, from_segments=True):
         ``follow_symlinks`` a link to a directory is among the ``filenames``; with it, and unlike
         in pathlib, a directory that is above already is an ``ELOOP`` error for ``on_error``.
         """
+        note = self._root.note
+
+        def report(error: OSError) -> None:
+            note_once(error, note)
+            if on_error is not None:
+                on_error(error)
+
         walk = walk_following if follow_symlinks else walk_real
-        for path, dirnames, filenames in walk(self._root, str(self), top_down, on_error):
-            yield self._normalized(path), dirnames, filenames
+        with noted(note):
+            for path, dirnames, filenames in walk(self._root, str(self), top_down, report):
+                yield self._normalized(path), dirnames, filenames
 
     # What pathlib.types (Python 3.14, 3.15) and pathlib_abc ask of a path
 
@@ -523,7 +541,8 @@ class RootedPath(LexicalPath, from_segments=True):
         if not isinstance(data, str):
             raise TypeError(f"data must be str, not {type(data).__name__}")
         if encoding not in _CODED_AT_ONCE or newline not in (None, "", "\n"):
-            with self.open("w", encoding=encoding, errors=errors, newline=newline) as file:
+            file = self.open("w", encoding=encoding, errors=errors, newline=newline)
+            with noted(self._root.note), file:
                 return file.write(data)
         self._write(memoryview(data.encode(encoding, errors or "strict")))
         return len(data)
@@ -706,7 +725,8 @@ class RootedPath(LexicalPath, from_segments=True):
             end._copy_from(self, follow_symlinks=follow_symlinks)
             return cast("RootedPath", end.joinpath())
         choices = copying.Choices(follow_symlinks, preserve_metadata, follow_outside)
-        copying.copy(_place(self), _place(end), choices)
+        with _noting(self, end):
+            copying.copy(_place(self), _place(end), choices)
         return end.joinpath()
 
     @overload
@@ -753,11 +773,12 @@ class RootedPath(LexicalPath, from_segments=True):
     ) -> Self:
         """Copy ``source``, a path of any root or a host path of pathlib, to this path."""
         start = self._end(source)
-        if isinstance(start, (RootedPath, pathlib.Path)):
-            choices = copying.Choices(follow_symlinks, preserve_metadata, follow_outside)
-            copying.copy(_place(start), _place(self), choices)
-        else:
-            copying.copy_readable(start, _place(self), follow_symlinks)
+        with _noting(self, start):
+            if isinstance(start, (RootedPath, pathlib.Path)):
+                choices = copying.Choices(follow_symlinks, preserve_metadata, follow_outside)
+                copying.copy(_place(start), _place(self), choices)
+            else:
+                copying.copy_readable(start, _place(self), follow_symlinks)
         return self.joinpath()
 
     def _copy_from(
@@ -779,7 +800,8 @@ class RootedPath(LexicalPath, from_segments=True):
         Returns ``target`` as a path.
         """
         end: RootedPath | pathlib.Path = self._end(target)
-        moving.move(_place(self), _place(end))
+        with _noting(self, end):
+            moving.move(_place(self), _place(end))
         return end.joinpath()
 
     @overload
@@ -806,7 +828,8 @@ class RootedPath(LexicalPath, from_segments=True):
         handle: removing.OnError = removing.ignore if ignore_errors else removing.reraise
         if onexc is not None and not ignore_errors:
             handle = partial(_tell, onexc, self)
-        removing.rmtree(_place(self), handle, cross_mounts=cross_mounts)
+        with _noting(self):
+            removing.rmtree(_place(self), handle, cross_mounts=cross_mounts)
 
     def _end(self, path: Any) -> Any:
         """What is said by a path of any kind, or by words, which are of this root."""
@@ -834,9 +857,9 @@ class RootedPath(LexicalPath, from_segments=True):
         try:
             with closed_on_error(fd) as number:
                 root.resolver.require_openable(number, _fstat(number))
+            return PinnedPath(fd, str(self))
         except OSError as error:
             raise about(error, str(self), root.note) from None
-        return PinnedPath(fd, str(self))
 
     def connect(
         self,
@@ -941,7 +964,12 @@ def _tell(
     path: str,
     error: OSError,
 ) -> object:
+    note_once(error, top._root.note)
     return onexc(function, top._normalized(path), error)
+
+
+def _noting(*paths: Any) -> noted:
+    return noted(*(path._root.note for path in paths if isinstance(path, RootedPath)))
 
 
 def _place(path: RootedPath | pathlib.Path) -> Place:
