@@ -163,10 +163,11 @@ def _account_file(root: Root, path: bytes) -> _AccountFile:
                 # No more than it says that it has: files of procfs and tracefs say that
                 # they are empty, and may block when they are read.
                 data = file.read(version.size)
+            is_settled = version == _version(fd) and version.ctime_ns < now - _SETTLED_NS
         except OSError as error:
             raise about(error, path, root.note) from None
         account_file = _AccountFile(data)
-        if version == _version(fd) and version.ctime_ns < now - _SETTLED_NS:
+        if is_settled:
             with _keeping:
                 _kept.setdefault(root, {})[path] = version, account_file
         return account_file

@@ -22,7 +22,7 @@ class PathInfo:
     __slots__ = ("__dict__", "_raw", "_root")
 
     def __init__(self, root: Root, raw: bytes | None) -> None:
-        """``raw`` is None for a path that no system call takes, where nothing can be."""
+        """``raw`` is None for a path with a NUL in it, which does not exist."""
         self._root = root
         self._raw = raw
 
@@ -38,24 +38,24 @@ class PathInfo:
         return mode_of(self._root, self._raw)
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether there is anything."""
+        """Return whether the path exists."""
         return bool(self._mode if follow_symlinks else self._own_mode)
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether it is a directory."""
+        """Return whether the path is a directory."""
         return stat.S_ISDIR(self._mode if follow_symlinks else self._own_mode)
 
     def is_file(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether it is a regular file."""
+        """Return whether the path is a regular file."""
         return stat.S_ISREG(self._mode if follow_symlinks else self._own_mode)
 
     def is_symlink(self) -> bool:
-        """Whether it is a symbolic link."""
+        """Return whether the path is a symbolic link."""
         return stat.S_ISLNK(self._own_mode)
 
 
 class EntryInfo:
-    """The kind of file that an entry of a list is."""
+    """The kind of file of a directory's entry."""
 
     __slots__ = ("_entry", "_path", "_root", "_target_")
 
@@ -76,23 +76,23 @@ class EntryInfo:
             return self._target_
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether there is anything: of a link, at its end."""
+        """Return whether the path exists, or what it links to."""
         return self._target.exists() if follow_symlinks and self._entry.is_symlink() else True
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether it is a directory."""
+        """Return whether the path is a directory."""
         if follow_symlinks and self._entry.is_symlink():
             return self._target.is_dir()
         return self._entry.is_dir(follow_symlinks=False)
 
     def is_file(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether it is a regular file."""
+        """Return whether the path is a regular file."""
         if follow_symlinks and self._entry.is_symlink():
             return self._target.is_file()
         return self._entry.is_file(follow_symlinks=False)
 
     def is_symlink(self) -> bool:
-        """Whether it is a symbolic link."""
+        """Return whether the path is a symbolic link."""
         return self._entry.is_symlink()
 
 

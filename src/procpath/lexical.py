@@ -1,8 +1,7 @@
 """The lexical half of a path inside a root: names, joining, matching, order.
 
-Promises what ``pathlib.PurePath`` of Python 3.14 does, on every Python from 3.11 on, for
-paths that belong to a root; nothing here looks at a file system. It rests on a
-``PurePosixPath`` for parsing, and fills in what older ones lack.
+It does what ``pathlib.PurePath`` of Python 3.14 does, on every Python from 3.11 on, and never
+looks at a file system. A ``PurePosixPath`` does the parsing.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound="LexicalPath")
 
 Segment: TypeAlias = "str | os.PathLike[str] | LexicalPath"
-"""What a path can be joined of: words, paths of the same root, and pure paths of pathlib"""
+"""What a path can be joined of: strings, paths of the same root, and pure paths of pathlib"""
 
 _new = object.__new__
 
 
 class LexicalPath:
-    """A path inside a root, as far as it is only words. See :class:`procpath.RootedPath`."""
+    """A path inside a root, without a file system. See :class:`procpath.RootedPath`."""
 
     __slots__ = ("_given", "_hash_", "_pure_", "_raw_", "_root", "_str_")
 
@@ -44,7 +43,7 @@ class LexicalPath:
 
     _is_library_class: ClassVar[bool] = True
     _is_plain: ClassVar[bool] = True
-    """No subclass has a say in how its paths are made, so no constructor needs to be called."""
+    """Subclasses override no construction, so no constructor needs to be called."""
 
     parser: ClassVar[ModuleType] = posixpath
     """The module that knows the path's syntax, always ``posixpath``."""
@@ -54,7 +53,7 @@ class LexicalPath:
         self._given = tuple(_flat(root, segments))
 
     def __init_subclass__(cls, *, from_segments: bool = False, **kwargs: Any) -> None:
-        """``from_segments``: a class of this library's, whose constructor keeps nothing more."""
+        """``from_segments`` marks a class of this library, whose constructor keeps nothing more."""
         super().__init_subclass__(**kwargs)
         cls._is_library_class = from_segments
         cls._is_plain = not any(
@@ -65,11 +64,11 @@ class LexicalPath:
         )
 
     def _construct(self, segments: tuple[Segment, ...]) -> Self:
-        """A path of this root by the class's own constructor."""
+        """Make a path of this root by the class's own constructor."""
         return type(self)(self._root, *segments)
 
     def with_segments(self, *segments: Segment) -> Self:
-        """A path of the same type and root from ``segments``; every derived path is made by it.
+        """Return a path of the same type and root from ``segments``. All derived paths are made so.
 
         Override it, as for ``pathlib``, in a subclass that keeps more than the path. Unlike
         the constructor of an unbound :class:`RootedPath` it does not start at ``/``.
@@ -83,7 +82,7 @@ class LexicalPath:
         return path
 
     def _normalized(self, text: str) -> Self:
-        """As ``with_segments(text)``, for a text that ``str()`` of some path has given."""
+        """Return ``with_segments(text)``, for a text that ``str()`` of some path has given."""
         if self._is_plain:
             path = _new(type(self))
             path._root = self._root
@@ -117,7 +116,7 @@ class LexicalPath:
 
     @property
     def _raw(self) -> bytes:
-        """The path as system calls take it. ``ValueError`` where they cannot."""
+        """The path for system calls. Raises ``ValueError`` for a NUL."""
         try:
             return self._raw_
         except AttributeError:
@@ -178,7 +177,7 @@ class LexicalPath:
         return self._order >= other._order if self._is_ordered_with(other) else NotImplemented
 
     def joinpath(self, *segments: Segment) -> Self:
-        """The path with ``segments`` joined on; an absolute one starts again at the root."""
+        """Return the path with ``segments`` joined on. An absolute one starts again at the root."""
         return self.with_segments(self, *segments)
 
     def __truediv__(self, key: Segment) -> Self:
@@ -246,28 +245,28 @@ class LexicalPath:
 
     @property
     def parent(self) -> Self:
-        """The path without its last component, lexically."""
+        """The path without its last component. Links are not looked at."""
         pure = self._pure
         parent = pure.parent
         return self if parent is pure else self._normalized(str(parent))
 
     @property
     def parents(self) -> Sequence[Self]:
-        """All the paths above, nearest first."""
+        """The paths above, nearest first."""
         return _Parents(self)
 
     def as_posix(self) -> str:
-        """``str(self)``."""
+        """Return ``str(self)``."""
         return str(self)
 
     def is_absolute(self) -> bool:
-        """Whether the path begins with ``/``. A relative one counts from there all the same."""
+        """Return whether the path begins with ``/``. A relative path counts from there too."""
         return self._pure.is_absolute()
 
     def with_name(self, name: str) -> Self:
-        """The path with another last component.
+        """Return the path with another last component.
 
-        ``ValueError`` if there is none, or ``name`` is not one.
+        Raises ``ValueError`` if it has none, or ``name`` is not a component.
         """
         if not name or "/" in name or name == ".":
             raise ValueError(f"Invalid name {name!r}")
@@ -276,14 +275,14 @@ class LexicalPath:
         return self._normalized(str(self._pure.parent / name))
 
     def with_stem(self, stem: str) -> Self:
-        """The path with another :attr:`stem`."""
+        """Return the path with another :attr:`stem`."""
         suffix = self.suffix
         if suffix and not stem:
             raise ValueError(f"{self!r} has a non-empty suffix")
         return self.with_name(stem + suffix)
 
     def with_suffix(self, suffix: str) -> Self:
-        """The path with another :attr:`suffix`; an empty one takes it away."""
+        """Return the path with another :attr:`suffix`; an empty one removes it."""
         stem = self.stem
         if not stem:
             raise ValueError(f"{self!r} has an empty name")
@@ -292,14 +291,14 @@ class LexicalPath:
         return self.with_name(stem + suffix)
 
     def is_relative_to(self, other: Segment) -> bool:
-        """Whether ``other`` is this path or one of its :attr:`parents`."""
+        """Return whether ``other`` is this path or one of its :attr:`parents`."""
         path = self._own(other)
         return path == self or path in self.parents
 
     def relative_to(self, other: Segment, *, walk_up: bool = False) -> Self:
-        """The way from ``other`` to this path; ``walk_up`` allows ``..`` in it.
+        """Return the relative path from ``other`` to this path; ``walk_up`` allows ``..`` in it.
 
-        ``ValueError`` where there is none. It is a way between words: links are not looked at.
+        Raises ``ValueError`` if there is none. Links are not looked at.
         """
         start = common = self._own(other)
         steps = 0
@@ -315,7 +314,7 @@ class LexicalPath:
         return self.with_segments(*[".."] * steps, *self.parts[len(common.parts) :])
 
     def match(self, path_pattern: Segment, *, case_sensitive: bool | None = None) -> bool:
-        """Whether the path matches a pattern, from the right if it is relative.
+        """Return whether the path matches a pattern, from the right if that is relative.
 
         ``**`` means ``*``.
         """
@@ -332,19 +331,22 @@ class LexicalPath:
         )
 
     def full_match(self, pattern: Segment, *, case_sensitive: bool | None = None) -> bool:
-        """Whether the whole path matches a pattern, in which ``**`` is any number of components."""
+        """Return whether the whole path matches a pattern.
+
+        ``**`` is any number of components.
+        """
         wanted = self._own(pattern)
         text = str(self) if self.parts else ""
         match = compile_path(str(wanted) if wanted.parts else "", case_sensitive is not False)
         return match(text) is not None
 
     def _own(self, other: Segment) -> LexicalPath:
-        """``other`` as a path."""
+        """Return ``other`` as a path."""
         return other if isinstance(other, LexicalPath) else self.with_segments(other)
 
 
 def _joined(segments: tuple[str, ...]) -> str:
-    """``str(PurePosixPath(*segments))``, which costs five times as much."""
+    """Return ``str(PurePosixPath(*segments))``, which takes five times as long."""
     text = ""
     for segment in segments:
         if segment.startswith("/") or not text:
@@ -365,7 +367,7 @@ def _joined(segments: tuple[str, ...]) -> str:
 
 
 def _flat(root: Root, segments: tuple[Segment, ...]) -> list[str]:
-    """The segments as strings; ``ValueError`` for a path of another root."""
+    """Return the segments as strings. Raises ``ValueError`` for a path of another root."""
     flat: list[str] = []
     for segment in segments:
         if isinstance(segment, LexicalPath):
@@ -389,7 +391,7 @@ def _flat(root: Root, segments: tuple[Segment, ...]) -> list[str]:
 
 
 class _Parents(Sequence[P], Generic[P]):
-    """The parents of a path, made one by one as they are asked for."""
+    """The parents of a path, made when they are asked for."""
 
     def __init__(self, path: P) -> None:
         self._path = path

@@ -36,7 +36,6 @@ from weakref import WeakValueDictionary
 
 from procpath import entries, linux, unix_sockets
 from procpath.accounts import Accounts
-from procpath.descriptors import closed_on_error
 from procpath.errors import (
     EscapeError,
     UnsupportedOperation,
@@ -84,13 +83,11 @@ _LARGEST_READ = 1 << 26
 """Bytes that are set aside at once because a file says that it has them."""
 
 _CODED_AT_ONCE = frozenset(("utf-8", "UTF-8", "utf8", "ascii", "latin-1", "iso-8859-1"))
-"""Encodings without a byte order mark or a state, for which a decoder of the whole is the
-file's.
-"""
+"""Encodings without a byte order mark or a state: decoding the whole is decoding the file."""
 
 
 class _Anchored:
-    """A method of paths that needs the root alone: callable on a path, and on a bound class."""
+    """A method that needs the root alone: it can be called on a path and on a bound class."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self._function = function
@@ -123,7 +120,7 @@ class RootedPath(LexicalPath, from_segments=True):
     starts at ``/``, and ``segments`` are joined to it. Every symbolic link, ``..`` and absolute
     link is resolved as for a process chrooted into the root.
 
-    It is no ``os.PathLike``, so that functions of the host refuse it. :meth:`bind` makes a class
+    It is not an ``os.PathLike``, so functions of the host refuse it. :meth:`bind` makes a class
     whose constructor takes segments only, for code written for ``pathlib``.
 
     Errors are the operating system's, with the in-root path as ``filename``; besides,
@@ -140,14 +137,14 @@ class RootedPath(LexicalPath, from_segments=True):
 
     @classmethod
     def bind(cls, root: int | str | os.PathLike[str] | Root) -> type[BoundPath]:
-        """A class of paths in ``root`` whose constructor takes segments only, as in pathlib.
+        """Return a class of paths in ``root`` whose constructor takes segments only, as in pathlib.
 
         Its relative paths stay relative, and count from ``/``. It can be subclassed.
         """
         return _bound_class(cls, _as_root(root))
 
     def __reduce__(self) -> tuple[object, ...]:
-        """A path travels as its root, which see, and its text."""
+        """Pickle the root, as Root does, and the text."""
         return _unpickled, (type(self), self._root, str(self))
 
     # Asking
@@ -167,39 +164,39 @@ class RootedPath(LexicalPath, from_segments=True):
         return self.stat(follow_symlinks=False)
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether there is anything; False too where it cannot be reached."""
+        """Return whether the path exists. False if it cannot be reached."""
         return self._mode(follow_symlinks) != 0
 
     def is_file(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether it is a regular file, or leads to one."""
+        """Return whether the path is a regular file, or a link to one."""
         return stat.S_ISREG(self._mode(follow_symlinks))
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether it is a directory, or leads to one."""
+        """Return whether the path is a directory, or a link to one."""
         return stat.S_ISDIR(self._mode(follow_symlinks))
 
     def is_symlink(self) -> bool:
-        """Whether it is a symbolic link."""
+        """Return whether the path is a symbolic link."""
         return stat.S_ISLNK(self._mode(False))
 
     def is_junction(self) -> bool:
-        """False: Linux has none."""
+        """Return False: Linux has no junctions."""
         return False
 
     def is_socket(self) -> bool:
-        """Whether it is a UNIX socket, or leads to one."""
+        """Return whether the path is a UNIX socket, or a link to one."""
         return stat.S_ISSOCK(self._mode(True))
 
     def is_fifo(self) -> bool:
-        """Whether it is a FIFO, or leads to one."""
+        """Return whether the path is a FIFO, or a link to one."""
         return stat.S_ISFIFO(self._mode(True))
 
     def is_block_device(self) -> bool:
-        """Whether it is a block device, or leads to one."""
+        """Return whether the path is a block device, or a link to one."""
         return stat.S_ISBLK(self._mode(True))
 
     def is_char_device(self) -> bool:
-        """Whether it is a character device, or leads to one."""
+        """Return whether the path is a character device, or a link to one."""
         return stat.S_ISCHR(self._mode(True))
 
     def is_mount(self) -> bool:
@@ -216,8 +213,9 @@ class RootedPath(LexicalPath, from_segments=True):
         return is_mount(self._root, raw)
 
     def samefile(self, other_path: Segment | pathlib.Path) -> bool:
-        """Whether both paths lead to the same file; ``other_path`` may be a host path of
-        pathlib.
+        """Return whether both paths lead to the same file.
+
+        ``other_path`` may also be a host path of pathlib.
         """
         status = self.stat()
         if isinstance(other_path, (RootedPath, pathlib.Path)):
@@ -228,9 +226,7 @@ class RootedPath(LexicalPath, from_segments=True):
 
     @property
     def info(self) -> PathInfo | EntryInfo:
-        """The kind of file, asked once and remembered; known already for paths from
-        :meth:`iterdir`.
-        """
+        """The kind of file, looked up once. Paths from :meth:`iterdir` have it already."""
         try:
             info = self._info_
         except AttributeError:
@@ -247,17 +243,23 @@ class RootedPath(LexicalPath, from_segments=True):
             return PathInfo(self._root, None)
 
     def owner(self, *, follow_symlinks: bool = True) -> str:
-        """The owner's name by the container's own accounts. ``KeyError`` if it has none there."""
+        """Return the owner's name in the container's own accounts.
+
+        Raises ``KeyError`` if it has none there.
+        """
         uid = self.stat(follow_symlinks=follow_symlinks).st_uid
         return Accounts(self._root).user_name(uid)
 
     def group(self, *, follow_symlinks: bool = True) -> str:
-        """The group's name by the container's own accounts. ``KeyError`` if it has none there."""
+        """Return the group's name in the container's own accounts.
+
+        Raises ``KeyError`` if it has none there.
+        """
         gid = self.stat(follow_symlinks=follow_symlinks).st_gid
         return Accounts(self._root).group_name(gid)
 
     def _mode(self, follow_symlinks: bool) -> int:
-        """``st_mode``, or 0 where there is nothing."""
+        """Return ``st_mode``, or 0 if the path does not exist."""
         try:
             raw = self._raw
         except ValueError:
@@ -268,20 +270,21 @@ class RootedPath(LexicalPath, from_segments=True):
 
     @_Anchored
     def cwd(self) -> Self:
-        """``/``, from where relative paths count. Of a path, or of a bound class."""
+        """Return ``/``, which relative paths count from. Can be called on a bound class."""
         return self.with_segments("/")
 
     @_Anchored
     def home(self) -> Self:
-        """The home of the root's process by the container's own accounts.
+        """Return the home of the root's process by the container's own accounts.
 
-        ``RuntimeError`` where the accounts have none.
+        Can be called on a bound class. Raises ``RuntimeError`` if the accounts have none.
         """
         return self.with_segments(_known_home(Accounts(self._root).own_home()))
 
     def expanduser(self) -> Self:
-        """The path with ``~`` or ``~user`` at its start expanded by the container's own
-        accounts.
+        """Expand ``~`` or ``~user`` at the start, by the container's own accounts.
+
+        Raises ``RuntimeError`` if the accounts have no such home.
         """
         first = self.parts[0] if self.parts else ""
         if not first.startswith("~"):
@@ -293,7 +296,7 @@ class RootedPath(LexicalPath, from_segments=True):
         return self.with_segments(_known_home(home), *self.parts[1:])
 
     def absolute(self) -> Self:
-        """The path from ``/``; links and ``..`` stay."""
+        """Return the path with ``/`` before it. Links and ``..`` stay."""
         return self if self.is_absolute() else self.with_segments("/", self)
 
     def resolve(self, strict: bool = False, *, follow_last: bool = True) -> Self:
@@ -315,7 +318,7 @@ class RootedPath(LexicalPath, from_segments=True):
             location = resolver.locate(raw)
         except OSError as error:
             if strict or isinstance(error, EscapeError) or not tells_of_path(error):
-                raise
+                raise about(error, raw, self._root.note) from None
             location = locate_leniently(resolver, raw)
         return self._normalized(os.fsdecode(location))
 
@@ -331,26 +334,28 @@ class RootedPath(LexicalPath, from_segments=True):
         return self.with_segments(text)
 
     def trace(self) -> Trace:
-        """Every step of the way that the path takes, for people; a path that leads nowhere has
-        one too.
+        """Return every step of the path's resolution, to be printed.
+
+        A path that leads nowhere has a trace too: its last step is the error.
         """
         return trace(self._root.walker, self._raw)
 
     def as_root(self, **options: Unpack[OptionArguments]) -> Root:
-        """This directory as a new :class:`Root`, with the same options but for those given."""
-        return self._root.beneath(self._raw, **options)
+        """Return this directory as a :class:`Root`, with the same options except those given."""
+        with noted(self._root.note):
+            return self._root.beneath(self._raw, **options)
 
     def as_uri(self) -> Never:
-        """A ``file:`` URI would name a file of the host, so there is none."""
+        """Raise ``UnsupportedOperation``: a ``file:`` URI would name a file of the host."""
         raise UnsupportedOperation(f"{type(self).__name__}.as_uri(): a URI cannot tell the root")
 
     @classmethod
     def from_uri(cls, uri: str) -> Never:
-        """A ``file:`` URI names a file of the host, so there is no path for it."""
+        """Raise ``UnsupportedOperation``: a ``file:`` URI names a file of the host."""
         raise UnsupportedOperation(f"{cls.__name__}.from_uri(): a URI cannot tell the root")
 
     def is_reserved(self) -> bool:
-        """False. Deprecated in pathlib, and gone from Python 3.15 on."""
+        """Return False. Deprecated, and removed from pathlib in Python 3.15."""
         warnings.warn(
             f"{type(self).__name__}.is_reserved() is deprecated: no name is reserved on Linux",
             DeprecationWarning,
@@ -395,9 +400,7 @@ class RootedPath(LexicalPath, from_segments=True):
         errors: str | None = None,
         newline: str | None = None,
     ) -> IO[Any]:
-        """Open the file as the built-in ``open()`` does; a file that it creates lies inside
-        the root.
-        """
+        """Open the file, like the built-in ``open()``. A new file is created inside the root."""
         if "b" not in mode:
             encoding = io.text_encoding(encoding)
         try:
@@ -424,7 +427,7 @@ class RootedPath(LexicalPath, from_segments=True):
     def read_text(
         self, encoding: str | None = None, errors: str | None = None, newline: str | None = None
     ) -> str:
-        """The whole file as text; ``newline`` as for the built-in ``open()``."""
+        """Return the whole file as text. ``newline`` is that of the built-in ``open()``."""
         encoding = _codec(io.text_encoding(encoding))
         if encoding not in _CODED_AT_ONCE or newline not in (None, "", "\n"):
             file = self.open("r", encoding=encoding, errors=errors, newline=newline)
@@ -436,9 +439,7 @@ class RootedPath(LexicalPath, from_segments=True):
         return text
 
     def iterdir(self) -> Iterator[Self]:
-        """The paths of what is in the directory, in no order; their :attr:`info` is known
-        already.
-        """
+        """Iterate over the paths in the directory, in no order. They have their :attr:`info`."""
         directory = self._root.open_raw(self._raw, linux.LISTING, 0)
         try:
             return self._children(scan(directory))
@@ -460,12 +461,12 @@ class RootedPath(LexicalPath, from_segments=True):
         case_sensitive: bool | None = None,
         recurse_symlinks: bool = False,
     ) -> Iterator[Self]:
-        """The paths below this one that match a relative pattern, links followed inside the root.
+        """Iterate over the paths below that match a relative pattern; links are followed inside.
 
-        ``**`` goes through links only with ``recurse_symlinks``, and then, unlike in pathlib,
-        not on into a directory that is above already: links to ``.`` end. With
-        ``case_sensitive`` None names are looked up as the file system has them. ``ValueError``
-        for an empty pattern, ``NotImplementedError`` for an absolute one.
+        ``**`` follows links only with ``recurse_symlinks``, and then, unlike in pathlib, does not
+        go on into a directory that is above already: links to ``.`` end. With
+        ``case_sensitive`` None, names are looked up as the file system has them. Raises
+        ``ValueError`` for an empty pattern, ``NotImplementedError`` for an absolute one.
         """
         parts = parse_pattern(_pattern_text(pattern))
         found = glob(self._root, str(self), parts, case_sensitive, recurse_symlinks)
@@ -486,9 +487,9 @@ class RootedPath(LexicalPath, from_segments=True):
     def walk(
         self, top_down: bool = True, on_error: OnError = None, follow_symlinks: bool = False
     ) -> Iterator[tuple[Self, list[str], list[str]]]:
-        """The directories of the tree as ``(path, dirnames, filenames)``; see ``os.walk``.
+        """Iterate over the tree as ``(path, dirnames, filenames)``, like ``os.walk``.
 
-        Top down, ``dirnames`` may be changed to say where to go on. Without
+        Top down, the caller may change ``dirnames`` to choose where to go on. Without
         ``follow_symlinks`` a link to a directory is among the ``filenames``; with it, and unlike
         in pathlib, a directory that is above already is an ``ELOOP`` error for ``on_error``.
         """
@@ -507,7 +508,7 @@ class RootedPath(LexicalPath, from_segments=True):
     # What pathlib.types (Python 3.14, 3.15) and pathlib_abc ask of a path
 
     def __vfspath__(self) -> str:
-        """The path within its file system, which is not the host's."""
+        """Return the in-root path."""
         return str(self)
 
     def __open_reader__(self) -> BinaryIO:
@@ -525,7 +526,7 @@ class RootedPath(LexicalPath, from_segments=True):
     # Writing
 
     def write_bytes(self, data: Buffer) -> int:
-        """Write ``data`` as the whole file, made if need be. Returns how many bytes."""
+        """Write ``data`` as the whole file, which is created if missing. Return how many bytes."""
         view = memoryview(data)
         return self._write(view if view.format == "B" and view.ndim == 1 else view.cast("B"))
 
@@ -536,7 +537,10 @@ class RootedPath(LexicalPath, from_segments=True):
         errors: str | None = None,
         newline: str | None = None,
     ) -> int:
-        """Write ``data`` as the whole file, made if need be. Returns how many characters."""
+        """Write ``data`` as the whole file, which is created if missing.
+
+        Returns the number of characters.
+        """
         encoding = _codec(io.text_encoding(encoding))
         if not isinstance(data, str):
             raise TypeError(f"data must be str, not {type(data).__name__}")
@@ -649,7 +653,7 @@ class RootedPath(LexicalPath, from_segments=True):
         return self.rename(target)
 
     def exchange(self, other: Segment) -> None:
-        """Swap the two files of any kind in one step (renameat2(2), ``RENAME_EXCHANGE``)."""
+        """Swap two files of any kind in one step (renameat2(2), ``RENAME_EXCHANGE``)."""
         self._rename(other, linux.RENAME_EXCHANGE)
 
     def chmod(self, mode: int, *, follow_symlinks: bool = True) -> None:
@@ -677,7 +681,7 @@ class RootedPath(LexicalPath, from_segments=True):
         entries.utime(self._root, self._raw, times, ns, follow_symlinks)
 
     def _same_root(self, other: Segment) -> Self:
-        """``other`` as a path of this root; a host path of pathlib cannot be one."""
+        """Return ``other`` as a path of this root. A host path of pathlib is a TypeError."""
         if isinstance(other, pathlib.Path):
             raise TypeError(f"{other!r} is a host path; use copy() or move() to go between the two")
         if isinstance(other, type(self)) and other._root == self._root:
@@ -787,7 +791,7 @@ class RootedPath(LexicalPath, from_segments=True):
         follow_symlinks: bool = True,
         preserve_metadata: bool = False,
     ) -> None:
-        """What ``pathlib.Path.copy()`` of Python 3.14 calls on a target of another kind."""
+        """Called by ``pathlib.Path.copy()`` of Python 3.14 on a target of another kind."""
         self.copy_from(source, follow_symlinks=follow_symlinks, preserve_metadata=preserve_metadata)
 
     @overload
@@ -819,10 +823,10 @@ class RootedPath(LexicalPath, from_segments=True):
         *,
         cross_mounts: bool = False,
     ) -> None:
-        """Remove the directory and all below it, never following a link; see ``shutil.rmtree``.
+        """Remove the directory and everything below, like ``shutil.rmtree``; no link is followed.
 
-        ``onexc(function, path, error)`` is called for what cannot be removed. What is mounted
-        in the tree is left alone, an error, unless ``cross_mounts``.
+        ``onexc(function, path, error)`` is called for what cannot be removed. A mount point
+        in the tree is an error and is left alone, unless ``cross_mounts``.
         """
 
         handle: removing.OnError = removing.ignore if ignore_errors else removing.reraise
@@ -832,7 +836,7 @@ class RootedPath(LexicalPath, from_segments=True):
             removing.rmtree(_place(self), handle, cross_mounts=cross_mounts)
 
     def _end(self, path: Any) -> Any:
-        """What is said by a path of any kind, or by words, which are of this root."""
+        """Return path objects unchanged, and strings as paths in this root."""
         if isinstance(path, (RootedPath, pathlib.Path)):
             return path
         words = isinstance(path, (str, pathlib.PurePath)) or not hasattr(path, "with_segments")
@@ -847,8 +851,7 @@ class RootedPath(LexicalPath, from_segments=True):
     # For other programs
 
     def pin(self, *, follow_symlinks: bool = True) -> PinnedPath:
-        """Hold the file open, so that programs and libraries that take paths can use this very
-        file.
+        """Hold the file open, for programs and libraries that take the name of a host file.
 
         Of a directory, a path through the pinned one is resolved by the host's rules again.
         """
@@ -865,7 +868,10 @@ class RootedPath(LexicalPath, from_segments=True):
         self,
         type: int = socket.SOCK_STREAM,  # noqa: A002 - named as in socket.socket()
     ) -> socket.socket:
-        """A socket connected to the UNIX socket at this path; ``type`` is a ``socket.SOCK_*``."""
+        """Return a socket connected to the UNIX socket at this path.
+
+        ``type`` is a ``socket.SOCK_*``.
+        """
         try:
             with self._root.find(self._raw) as fd:
                 return unix_sockets.connect(fd, type)
@@ -874,9 +880,7 @@ class RootedPath(LexicalPath, from_segments=True):
 
 
 class BoundPath(RootedPath, from_segments=True):
-    """What :meth:`RootedPath.bind` makes subclasses of: paths that know their root by their
-    class.
-    """
+    """The base of the classes that :meth:`RootedPath.bind` makes: their root is the class's."""
 
     __slots__ = ()
 
@@ -938,7 +942,7 @@ def _bound_class(cls: type[RootedPath], root: Root) -> type[BoundPath]:
 
 
 def _unpickled_bound(cls: type[RootedPath], root: Root, text: str) -> BoundPath:
-    """A path of the class that it had, where that is still there, so that ``isinstance`` holds."""
+    """Make a path of the class that it had, if there still is one, so that ``isinstance`` holds."""
     for (bound_to, _), bound in list(_bound_classes.items()):
         known = bound._bound_root
         same = bound_to is cls and known == root and known.origin == root.origin
@@ -997,7 +1001,7 @@ def _codec(encoding: str) -> str:
 
 
 def _as_written(target: Segment, path: RootedPath) -> bytes:
-    """``target``, which is ``path``, for the system: words with the slash or dot at their end."""
+    """Return ``target``, which is ``path``, for a system call: a string keeps its final slash."""
     if isinstance(target, str) and "\0" not in target:
         return os.fsencode(target)
     return path._raw

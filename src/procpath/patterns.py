@@ -1,8 +1,7 @@
 """Glob patterns as regular expressions.
 
-Promises the language of ``pathlib`` in Python 3.14: ``*``, ``?``, ``[…]`` and ``[!…]`` within a
-component, hidden names included, and ``**`` alone as any number of components. Rests on
-``fnmatch`` for what stands in brackets.
+The language is that of ``pathlib`` in Python 3.14: ``*``, ``?``, ``[…]`` and ``[!…]`` within a
+component, hidden names included, and ``**`` alone as any number of components.
 """
 
 from __future__ import annotations
@@ -16,27 +15,27 @@ from typing import TypeAlias
 Matcher: TypeAlias = "Callable[[str], re.Match[str] | None]"
 
 NameFilter: TypeAlias = "Callable[[list[str]], list[str]]"
-"""Takes the names in a directory, and gives those that match."""
+"""Returns those of the names in a directory that match."""
 
 _MAGIC = re.compile(r"[*?[]")
 _TOKEN = re.compile(r"\*+|\?|\[!?\]?[^\]]*\]|.", re.DOTALL)
 
 
 def is_magic(part: str) -> bool:
-    """Whether ``part`` has a wildcard in it, so that it is no plain name."""
+    """Return whether ``part`` has a wildcard in it."""
     return _MAGIC.search(part) is not None
 
 
 @lru_cache(maxsize=512)
 def compile_name(part: str, case_sensitive: bool) -> Matcher:
-    """The matcher of single names; in it ``**`` means ``*``."""
+    """Return the matcher of single names, for which ``**`` means ``*``."""
     return _compiled(r"[^/]+" if part == "*" else _expression(part), case_sensitive)
 
 
 def name_filter(part: str, case_sensitive: bool) -> NameFilter:
-    """The filter for the names that :func:`compile_name` matches.
+    """Return the filter for the names that :func:`compile_name` matches.
 
-    ``*.py`` and the like need no regular expression, which takes thrice as long.
+    ``*.py`` and the like need no regular expression, which takes three times as long.
     """
     if part == "*":
         return lambda names: names
@@ -53,7 +52,7 @@ def name_filter(part: str, case_sensitive: bool) -> NameFilter:
 
 @lru_cache(maxsize=512)
 def compile_path(pattern: str, case_sensitive: bool) -> Matcher:
-    """The matcher of whole paths; in it ``**`` is any number of components."""
+    """Return the matcher of whole paths, for which ``**`` is any number of components."""
     first, *others = _between_stars(pattern.split("/"))
     if not others:
         return _compiled("/".join(first), case_sensitive)
@@ -66,7 +65,7 @@ def compile_path(pattern: str, case_sensitive: bool) -> Matcher:
 
 
 def _between_stars(parts: list[str]) -> list[list[str]]:
-    """The expressions of the parts before, between and after each ``**``."""
+    """Return the expressions of the parts before, between and after each ``**``."""
     groups: list[list[str]] = [[]]
     for part in parts:
         if part != "**":
@@ -82,9 +81,9 @@ def _compiled(expression: str, case_sensitive: bool) -> Matcher:
 
 
 def _expression(part: str) -> str:
-    """The expression of one component.
+    """Return the expression of one component.
 
-    What stands between two stars is taken where it first is, in an atomic group: whatever
+    The text between two stars matches at its first occurrence, in an atomic group: whatever
     follows, the next star makes up for it. So a hostile name costs no backtracking.
     """
     pieces = [""]

@@ -1,9 +1,9 @@
-"""PinnedPath: one file of a root, held open, by a name that other programs can use.
+"""PinnedPath: one file of a root, held open, with a name that other programs can use.
 
-Promises that the name leads to the very file that was resolved, whatever happens to its path:
-it is ``/proc/self/fd/N`` of a descriptor that this object owns. A child process needs the
-descriptor too: ``subprocess.run(["file", pinned], pass_fds=[pinned.fileno()])``. Rests on
-the mounted ``/proc`` being a real one, which is checked.
+The name leads to the very file that was resolved, whatever happens to its path: it is
+``/proc/self/fd/N`` of a descriptor that the object owns, in a mounted procfs that was checked.
+A child process needs the descriptor too:
+``subprocess.run(["file", pinned], pass_fds=[pinned.fileno()])``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class PinnedPath(os.PathLike[str]):
     """A file held by descriptor, as an ``os.PathLike`` for other programs and libraries.
 
     Made by :meth:`procpath.RootedPath.pin`. Closes with the ``with`` block, by :meth:`close` or
-    with its last user. ``str()`` is the in-root path, for people.
+    with its last user. ``str()`` is the in-root path.
     """
 
     def __init__(self, fd: Descriptor, path: str) -> None:
@@ -38,15 +38,22 @@ class PinnedPath(os.PathLike[str]):
         return f"/proc/self/fd/{self.fileno()}"
 
     def fileno(self) -> int:
-        """The held ``O_PATH`` descriptor; it stays this object's. ``ValueError`` once closed."""
+        """Return the held ``O_PATH`` descriptor, which stays this object's.
+
+        Raises ``ValueError`` once it is closed.
+        """
+        return self._descriptor().value
+
+    def stat(self) -> os.stat_result:
+        """Return the file's status."""
+        fd = self._descriptor()
+        return os.fstat(fd.value)
+
+    def _descriptor(self) -> Descriptor:
         fd = self._fd
         if fd is None:
             raise ClosedRootError(f"the pinned {self._path} is closed")
-        return fd.value
-
-    def stat(self) -> os.stat_result:
-        """What ``os.fstat()`` says of the file."""
-        return os.fstat(self.fileno())
+        return fd
 
     @property
     def closed(self) -> bool:
@@ -54,7 +61,7 @@ class PinnedPath(os.PathLike[str]):
         return self._fd is None
 
     def close(self) -> None:
-        """Let the file go. Twice does no harm."""
+        """Let the file go; do nothing if that was done before."""
         # Only the reference goes: another thread may be acting on the descriptor.
         self._fd = None
 
