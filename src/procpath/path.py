@@ -36,6 +36,7 @@ from weakref import WeakValueDictionary
 
 from procpath import entries, linux, unix_sockets
 from procpath.accounts import Accounts
+from procpath.descriptors import closed_on_error
 from procpath.errors import (
     EscapeError,
     UnsupportedOperation,
