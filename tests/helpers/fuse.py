@@ -17,8 +17,9 @@ from procpath import linux
 _HEADER = struct.Struct("=IIQQIIII")
 _ROOT = 1
 _FILE = 2
-_LOOKUP, _GETATTR, _OPEN, _READ, _RELEASE, _FLUSH, _INIT = 1, 3, 14, 15, 18, 25, 26
-_FORGET = 2
+_LOOKUP, _FORGET, _GETATTR, _OPEN, _READ, _STATFS, _RELEASE, _FLUSH, _INIT = (
+    *(1, 2, 3, 14, 15, 17, 18, 25, 26),
+)
 _DIRECT_IO = 1
 
 
@@ -63,6 +64,8 @@ class OneFile:
         if operation == _READ:
             _, offset, size = struct.unpack_from("=QQI", body)
             return self._content[offset : offset + size]
+        if operation == _STATFS:
+            return bytes(80)
         return b"" if operation in (_RELEASE, _FLUSH) else errno.ENOSYS
 
     def _status(self, node: int) -> bytes:
