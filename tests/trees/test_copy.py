@@ -129,6 +129,7 @@ def test_hard_links_into_the_tree_from_outside_stay_behind(
     assert (tmp_path / "new/one").stat().st_nlink == 1
 
 
+@pytest.mark.machine_root
 def test_who_may_not_change_owners_copies_the_rest(tmp_path: Path) -> None:
     top = tmp_path / "tree"
     top.mkdir()
