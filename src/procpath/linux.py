@@ -23,7 +23,7 @@ import os
 import platform
 import struct
 from collections.abc import Callable
-from errno import EACCES, EINTR, ENOSYS, EPERM
+from errno import EACCES, EINTR, EINVAL, ENOSYS, EPERM
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, NamedTuple, NewType, NoReturn
@@ -43,8 +43,8 @@ _SYS_setxattrat = 463
 _SYS_getxattrat = 464
 _SYS_listxattrat = 465
 _OLDER_SYSCALLS = {
-    "x86_64": {"pivot_root": 155, "renameat2": 316, "statx": 332},
-    "aarch64": {"pivot_root": 41, "renameat2": 276, "statx": 291},
+    "x86_64": {"pivot_root": 155, "renameat2": 316, "seccomp": 317, "statx": 332},
+    "aarch64": {"pivot_root": 41, "renameat2": 276, "seccomp": 277, "statx": 291},
 }
 try:
     _SYS = _OLDER_SYSCALLS[platform.machine()]
@@ -573,3 +573,134 @@ def unshare(flags: int) -> None:
 def setns(fd: int, nstype: int = 0) -> None:
     """setns(2); ``os.setns`` is only in Python 3.12."""
     _checked(_setns, fd, nstype)
+
+
+# seccomp(2) and inotify(7), for procpath.testing.races alone. Their C functions are looked up
+# when they are called: users of the library pay nothing for them at import.
+
+AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}[platform.machine()]
+"""``seccomp_data.arch`` of 64-bit system calls"""
+
+_PR_SET_NO_NEW_PRIVS = 38
+_SECCOMP_SET_MODE_FILTER = 1
+_SECCOMP_FILTER_FLAG_NEW_LISTENER = 0x08  # Linux 5.0
+_SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 0x20  # Linux 5.19
+_SECCOMP_USER_NOTIF_FLAG_CONTINUE = 1  # Linux 5.5
+_SECCOMP_IOCTL_NOTIF_RECV = 0xC0502100
+_SECCOMP_IOCTL_NOTIF_SEND = 0xC0182101
+_SECCOMP_IOCTL_NOTIF_ID_VALID = 0x40082102
+SECCOMP_RET_USER_NOTIF = 0x7FC00000
+SECCOMP_RET_ERRNO = 0x00050000
+SECCOMP_RET_ALLOW = 0x7FFF0000
+
+# struct seccomp_notif: id, pid, flags; struct seccomp_data: nr, arch, instruction, six arguments.
+# The numbers of the ioctls hold the sizes, so a kernel with longer structures has other numbers.
+_SECCOMP_NOTIF = struct.Struct("=QIIiIQ6Q")
+_SECCOMP_NOTIF_RESP = struct.Struct("=QqiI")
+
+
+class StoppedCall(NamedTuple):
+    """A system call that waits for an answer to its notification (seccomp_unotify(2))."""
+
+    id: int
+    tid: int
+    """of the calling thread; 0 if it is not in our PID namespace"""
+    number: int
+    arch: int
+    arguments: tuple[int, ...]
+
+
+def seccomp_listener(program: bytes) -> Descriptor:
+    """Filter this process's system calls from now on, and return the listener of the filter.
+
+    ``program`` is made of ``struct sock_filter``. Sets no_new_privs, so it needs no privilege;
+    neither can be undone. Where the kernel can, signals that do not kill leave a stopped call
+    alone (Linux 5.19): it would be notified a second time otherwise.
+    """
+    prctl = _typed("prctl", _int, _ulong, _ulong, _ulong, _ulong)
+    _checked(prctl, _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    buffer = ctypes.create_string_buffer(program, len(program))
+    # struct sock_fprog: the number of instructions, and where they are.
+    fprog = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
+    seccomp = _syscall(_uint, _uint, _str, restype=Descriptor)
+    flags = _SECCOMP_FILTER_FLAG_NEW_LISTENER | _SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+    try:
+        return _opened(seccomp, _SYS["seccomp"], _SECCOMP_SET_MODE_FILTER, flags, fprog)
+    except OSError as error:
+        if error.errno != EINVAL:
+            raise
+    flags = _SECCOMP_FILTER_FLAG_NEW_LISTENER
+    return _opened(seccomp, _SYS["seccomp"], _SECCOMP_SET_MODE_FILTER, flags, fprog)
+
+
+def seccomp_receive(listener: int) -> StoppedCall:
+    """Return the next stopped call; ENOENT if it was interrupted before."""
+    buffer = bytearray(_SECCOMP_NOTIF.size)  # must be zeroes
+    fcntl.ioctl(listener, _SECCOMP_IOCTL_NOTIF_RECV, buffer)
+    id_, tid, _, number, arch, _, *arguments = _SECCOMP_NOTIF.unpack(buffer)
+    return StoppedCall(id_, tid, number, arch, tuple(arguments))
+
+
+def seccomp_is_stopped(listener: int, id_: int) -> bool:
+    """Whether the call still waits, so that what was read of its process is the process's."""
+    try:
+        fcntl.ioctl(listener, _SECCOMP_IOCTL_NOTIF_ID_VALID, struct.pack("=Q", id_))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def seccomp_continue(listener: int, id_: int) -> None:
+    """Let the stopped call be made (Linux 5.5)."""
+    answer = _SECCOMP_NOTIF_RESP.pack(id_, 0, 0, _SECCOMP_USER_NOTIF_FLAG_CONTINUE)
+    fcntl.ioctl(listener, _SECCOMP_IOCTL_NOTIF_SEND, answer)
+
+
+def seccomp_fail(listener: int, id_: int, number: int) -> None:
+    """Let the stopped call fail with the errno ``number``, without being made."""
+    answer = _SECCOMP_NOTIF_RESP.pack(id_, 0, -number, 0)
+    fcntl.ioctl(listener, _SECCOMP_IOCTL_NOTIF_SEND, answer)
+
+
+IN_ACCESS = 0x001
+IN_MODIFY = 0x002
+IN_ATTRIB = 0x004
+IN_OPEN = 0x020
+IN_MOVED_FROM = 0x040
+IN_MOVED_TO = 0x080
+IN_CREATE = 0x100
+IN_DELETE = 0x200
+IN_Q_OVERFLOW = 0x4000
+IN_IGNORED = 0x8000
+IN_ONLYDIR = 0x01000000
+IN_DONT_FOLLOW = 0x02000000
+
+_INOTIFY_EVENT = struct.Struct("=iIII")  # watch, mask, cookie, length of the name
+
+
+def inotify_init() -> Descriptor:
+    """inotify_init1(2): a queue of events, to be read without waiting."""
+    init = _typed("inotify_init1", _int, restype=Descriptor)
+    return _opened(init, os.O_CLOEXEC | os.O_NONBLOCK)
+
+
+def inotify_add_watch(queue: int, directory: bytes, mask: int) -> int:
+    """inotify_add_watch(2) of a directory; return the number of the watch."""
+    add = _typed("inotify_add_watch", _int, _str, ctypes.c_uint32)
+    return _checked(add, queue, directory, mask | IN_ONLYDIR | IN_DONT_FOLLOW, path=directory)
+
+
+def inotify_read(queue: int) -> list[tuple[int, int, bytes]]:
+    """Return the events that are there: watch, mask, and the name in the watched directory."""
+    events: list[tuple[int, int, bytes]] = []
+    while True:
+        try:
+            data = os.read(queue, 65536)
+        except BlockingIOError:
+            return events
+        place = 0
+        while place < len(data):
+            watch, mask, _, length = _INOTIFY_EVENT.unpack_from(data, place)
+            place += _INOTIFY_EVENT.size
+            events.append((watch, mask, data[place : place + length].rstrip(b"\0")))
+            place += length

@@ -1,0 +1,300 @@
+"""The system calls that name files: their numbers, the filter that stops them, their paths."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import struct
+from dataclasses import dataclass
+from errno import ENOSYS
+
+from procpath import linux
+from procpath.linux import StoppedCall
+
+# Where the paths of a call are: "1" is a path in argument 1, "01" the directory of argument 0
+# and the path of argument 1, "d0" the directory of argument 0 itself, "s1" a UNIX socket address.
+_NEWER = {  # the same number on every architecture
+    "open_tree": (428, "01"),
+    "move_mount": (429, "01 23"),
+    "fspick": (433, "01"),
+    "openat2": (437, "01"),
+    "faccessat2": (439, "01"),
+    "mount_setattr": (442, "01"),
+    "fchmodat2": (452, "01"),
+    "setxattrat": (463, "01"),
+    "getxattrat": (464, "01"),
+    "listxattrat": (465, "01"),
+    "removexattrat": (466, "01"),
+    "open_tree_attr": (467, "01"),
+    "file_getattr": (468, "01"),
+    "file_setattr": (469, "01"),
+}
+_CALLS = {
+    "x86_64": {
+        "open": (2, "0"),
+        "stat": (4, "0"),
+        "lstat": (6, "0"),
+        "access": (21, "0"),
+        "connect": (42, "s1"),
+        "bind": (49, "s1"),
+        "execve": (59, "0"),
+        "truncate": (76, "0"),
+        "getdents": (78, "d0"),
+        "chdir": (80, "0"),
+        "fchdir": (81, "d0"),
+        "rename": (82, "0 1"),
+        "mkdir": (83, "0"),
+        "rmdir": (84, "0"),
+        "creat": (85, "0"),
+        "link": (86, "0 1"),
+        "unlink": (87, "0"),
+        "symlink": (88, "1"),
+        "readlink": (89, "0"),
+        "chmod": (90, "0"),
+        "chown": (92, "0"),
+        "lchown": (94, "0"),
+        "utime": (132, "0"),
+        "mknod": (133, "0"),
+        "statfs": (137, "0"),
+        "pivot_root": (155, "0 1"),
+        "chroot": (161, "0"),
+        "mount": (165, "0 1"),
+        "umount2": (166, "0"),
+        "setxattr": (188, "0"),
+        "lsetxattr": (189, "0"),
+        "getxattr": (191, "0"),
+        "lgetxattr": (192, "0"),
+        "listxattr": (194, "0"),
+        "llistxattr": (195, "0"),
+        "removexattr": (197, "0"),
+        "lremovexattr": (198, "0"),
+        "getdents64": (217, "d0"),
+        "utimes": (235, "0"),
+        "inotify_add_watch": (254, "1"),
+        "openat": (257, "01"),
+        "mkdirat": (258, "01"),
+        "mknodat": (259, "01"),
+        "fchownat": (260, "01"),
+        "futimesat": (261, "01"),
+        "newfstatat": (262, "01"),
+        "unlinkat": (263, "01"),
+        "renameat": (264, "01 23"),
+        "linkat": (265, "01 23"),
+        "symlinkat": (266, "12"),
+        "readlinkat": (267, "01"),
+        "fchmodat": (268, "01"),
+        "faccessat": (269, "01"),
+        "utimensat": (280, "01"),
+        "fanotify_mark": (301, "34"),
+        "name_to_handle_at": (303, "01"),
+        "renameat2": (316, "01 23"),
+        "execveat": (322, "01"),
+        "statx": (332, "01"),
+    },
+    "aarch64": {
+        "setxattr": (5, "0"),
+        "lsetxattr": (6, "0"),
+        "getxattr": (8, "0"),
+        "lgetxattr": (9, "0"),
+        "listxattr": (11, "0"),
+        "llistxattr": (12, "0"),
+        "removexattr": (14, "0"),
+        "lremovexattr": (15, "0"),
+        "inotify_add_watch": (27, "1"),
+        "mknodat": (33, "01"),
+        "mkdirat": (34, "01"),
+        "unlinkat": (35, "01"),
+        "symlinkat": (36, "12"),
+        "linkat": (37, "01 23"),
+        "renameat": (38, "01 23"),
+        "umount2": (39, "0"),
+        "mount": (40, "0 1"),
+        "pivot_root": (41, "0 1"),
+        "statfs": (43, "0"),
+        "truncate": (45, "0"),
+        "faccessat": (48, "01"),
+        "chdir": (49, "0"),
+        "fchdir": (50, "d0"),
+        "chroot": (51, "0"),
+        "fchmodat": (53, "01"),
+        "fchownat": (54, "01"),
+        "openat": (56, "01"),
+        "getdents64": (61, "d0"),
+        "readlinkat": (78, "01"),
+        "newfstatat": (79, "01"),
+        "utimensat": (88, "01"),
+        "bind": (200, "s1"),
+        "execve": (221, "0"),
+        "connect": (203, "s1"),
+        "fanotify_mark": (263, "34"),
+        "name_to_handle_at": (264, "01"),
+        "renameat2": (276, "01 23"),
+        "execveat": (281, "01"),
+        "statx": (291, "01"),
+    },
+}
+_NAMES = {
+    number: (name, where)
+    for name, (number, where) in {**_CALLS[platform.machine()], **_NEWER}.items()
+}
+_IO_URING_SETUP = 425
+_X32_BIT = 0x40000000  # of a call by the x32 ABI, which has the arch of x86-64
+
+_LOAD, _JUMP_IF_EQUAL, _JUMP_IF_SET, _RETURN = 0x20, 0x15, 0x45, 0x06
+_NUMBER, _ARCH = 0, 4  # offsets in struct seccomp_data
+
+PATH_MAX = 4096
+
+
+def stopping_filter() -> bytes:
+    """Return the seccomp filter that stops each call that names a file.
+
+    Calls of 32-bit programs are stopped too, whatever they are: they have other numbers.
+    io_uring fails with ENOSYS, because what it does is no system call to be stopped.
+    """
+    stop = (_RETURN, 0, 0, linux.SECCOMP_RET_USER_NOTIF)
+    code = [(_LOAD, 0, 0, _ARCH), (_JUMP_IF_EQUAL, 1, 0, linux.AUDIT_ARCH), stop]
+    code += [(_LOAD, 0, 0, _NUMBER), (_JUMP_IF_SET, 0, 1, _X32_BIT), stop]
+    code += [(_JUMP_IF_EQUAL, 0, 1, _IO_URING_SETUP)]
+    code += [(_RETURN, 0, 0, linux.SECCOMP_RET_ERRNO | ENOSYS)]
+    for number in _NAMES:
+        code += [(_JUMP_IF_EQUAL, 0, 1, number), stop]
+    code.append((_RETURN, 0, 0, linux.SECCOMP_RET_ALLOW))
+    return b"".join(struct.pack("=HBBI", *line) for line in code)
+
+
+def is_32_bit(stopped: StoppedCall) -> bool:
+    """Whether the call was made by a program that is not of this machine's 64-bit kind."""
+    return stopped.arch != linux.AUDIT_ARCH or bool(stopped.number & _X32_BIT)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A system call of the victim: its name, and the paths that it got.
+
+    A path that starts in a directory is shown behind that, as ``{root}/a : b``; ``{root}`` is
+    the tree, ``{outside}`` what is around it.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(self.paths)})"
+
+
+class CallReader:
+    """Reads what a stopped call is about, and whether it is about a tree or its surroundings."""
+
+    def __init__(self, base: str, directory: str) -> None:
+        self._base = base
+        self._directory = directory
+
+    def read(self, stopped: StoppedCall) -> Call | None:
+        """Return the call, or None if no path of it is in the base directory.
+
+        Raises OSError if the memory of the process cannot be read. The answer is good only if
+        the call is still stopped afterwards.
+        """
+        name, where = _NAMES[stopped.number]
+        counts = False
+        paths = []
+        for place in where.split():
+            directory, path = _arguments(stopped, place)
+            if path == "" and directory not in (None, linux.AT_FDCWD):
+                continue  # the descriptor itself: no path is resolved
+            start, full = self._full_path(stopped.tid, directory, path)
+            # By its text, and where that leads: `{root}/../..` starts inside, `../tmp/x` ends so.
+            counts = counts or self._is_inside(full) or self._is_inside(os.path.normpath(full))
+            paths.append(self._shown(start, path, full))
+        return Call(name, tuple(paths)) if counts else None
+
+    def _full_path(
+        self, tid: int, directory: int | None, path: str | None
+    ) -> tuple[str | None, str]:
+        """Return where a path starts, None for the root, and where it leads by its text."""
+        if path is not None and path.startswith("/"):
+            root = os.readlink(f"/proc/{tid}/root").rstrip("/")
+            found = _SELF_FD.fullmatch(path)
+            if found is not None:
+                return None, _link(tid, f"fd/{found[1]}") + (found[2] or "")
+            return None, root + path
+        if directory is None or directory == linux.AT_FDCWD:
+            start = _link(tid, "cwd")
+        else:
+            start = _link(tid, f"fd/{directory}")
+        if path is None:
+            return start, start
+        if _FD_DIRECTORY.search(start) and path.split("/")[0].isdigit():
+            # The magic link of a descriptor: it leads to what the descriptor holds.
+            number, slash, rest = path.partition("/")
+            return start, _link(tid, f"fd/{number}") + slash + rest
+        return start, os.path.join(start, path)
+
+    def _is_inside(self, path: str) -> bool:
+        return path == self._base or path.startswith(self._base + "/")
+
+    def _shown(self, start: str | None, path: str | None, full: str) -> str:
+        if path is None:
+            return self._short(full)
+        if start is not None and _FD_DIRECTORY.search(start):
+            return f"/proc/self/fd/{path} = {self._short(full)}"
+        return self._short(path) if start is None else f"{self._short(start)} : {path}"
+
+    def _short(self, path: str) -> str:
+        for prefix, name in ((self._directory, "{root}"), (self._base, "{outside}")):
+            if path == prefix or path.startswith(prefix + "/"):
+                return name + path[len(prefix) :]
+        return path
+
+
+_SELF_FD = re.compile(r"(?:/proc/(?:self|thread-self|\d+)|/dev)/fd/(\d+)(/.*)?", re.DOTALL)
+# Of a procfs that is mounted, or of a private one: /proc/7/fd, /7/task/7/fd.
+_FD_DIRECTORY = re.compile(r"(?:^|/)\d+/fd$")
+
+
+def _link(tid: int, name: str) -> str:
+    """Return the target of a magic link of the thread; "" where the victim has no such."""
+    try:
+        return os.readlink(f"/proc/{tid}/{name}")
+    except FileNotFoundError:
+        return ""
+
+
+def _arguments(stopped: StoppedCall, place: str) -> tuple[int | None, str | None]:
+    """Return the directory and the path that the call got; None for each that it has not."""
+    if place[0] == "d":
+        return _int(stopped.arguments[int(place[1])]), None
+    if place[0] == "s":
+        address = int(place[1])
+        return None, _unix_path(stopped.tid, *stopped.arguments[address : address + 2])
+    *directory, path = (stopped.arguments[int(digit)] for digit in place)
+    text = _text(stopped.tid, path) if path else None
+    return (_int(directory[0]) if directory else None), text
+
+
+def _int(register: int) -> int:
+    """Return a C int that was passed in a register."""
+    low: int = struct.unpack("=i", struct.pack("=I", register & 0xFFFFFFFF))[0]
+    return low
+
+
+def _text(tid: int, address: int) -> str:
+    return os.fsdecode(_memory(tid, address, PATH_MAX).partition(b"\0")[0])
+
+
+def _unix_path(tid: int, address: int, length: int) -> str:
+    data = _memory(tid, address, min(length, 110))
+    is_path = data[:2] == struct.pack("=H", 1) and data[2:3] != b"\0"  # AF_UNIX, not abstract
+    return os.fsdecode(data[2:].partition(b"\0")[0]) if is_path else ""
+
+
+def _memory(tid: int, address: int, size: int) -> bytes:
+    """Read the memory of the victim, as far as it is mapped."""
+    with open(f"/proc/{tid}/mem", "rb", buffering=0) as memory:
+        try:
+            return os.pread(memory.fileno(), size, address)
+        except (OSError, OverflowError):
+            # EIO: a bad pointer. The call itself fails with EFAULT.
+            return b""

@@ -1,0 +1,361 @@
+"""Every placement of an attacker's moves between the system calls of a victim."""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from procpath import linux
+from procpath.testing.races.calls import Call
+from procpath.testing.races.moves import (
+    MOVED,
+    Attacker,
+    Fail,
+    Mount,
+    Move,
+    moves_of,
+    require_moves,
+    undoes,
+)
+from procpath.testing.races.victim import (
+    Run,
+    Victim,
+    VictimHungError,
+    require_support,
+    require_victim,
+    run_victim,
+)
+from procpath.testing.surroundings import CANARY, CANARY_NAME, Surroundings, remove, surrounded
+from procpath.testing.tree import Tree
+
+Schedule: TypeAlias = Sequence[tuple[int, Move]]
+"""Moves, each with the number of the call before which it is made, from 1 on."""
+
+MOST_PLACEMENTS = 20_000
+"""of several moves; beyond that, so many are chosen"""
+
+_EVENTS = {
+    linux.IN_OPEN: "opened",
+    linux.IN_ACCESS: "read",
+    linux.IN_MODIFY: "written to",
+    linux.IN_ATTRIB: "changed",
+    linux.IN_CREATE: "created",
+    linux.IN_DELETE: "removed",
+    linux.IN_MOVED_FROM: "moved away",
+    linux.IN_MOVED_TO: "moved here",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of one schedule."""
+
+    tree: Tree
+    schedule: tuple[tuple[int, Move], ...]
+    calls: tuple[Call, ...]
+    """the calls of the victim that named something in the tree or around it"""
+    result: object
+    """what the victim returned or raised; of a program, a CompletedProcess"""
+    escaped: tuple[str, ...]
+    """in which ways the victim got out; empty if it did not"""
+    missed: tuple[Move, ...] = ()
+    """moves that could not be made when it was their turn"""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def hung(self) -> bool:
+        """Whether the victim waited for something that did not come."""
+        return isinstance(self.result, VictimHungError)
+
+    def __str__(self) -> str:
+        head = "escaped" if self.escaped else "hung" if self.hung else "confined"
+        lines = [f"{head}: {reason}" for reason in self.escaped] or [head]
+        lines.append(repr(self.tree))
+        for number, call in enumerate(self.calls, 1):
+            lines += [self._arrow(move) for before, move in self.schedule if before == number]
+            lines.append(f"{number:5}  {call}")
+        behind = [move for before, move in self.schedule if before > len(self.calls)]
+        lines += [f"       {move!r} comes behind the last call" for move in behind]
+        lines += [f"       {note}" for note in self.notes]
+        lines.append(f"result: {self.result!r}")
+        return "\n".join(lines)
+
+    def _arrow(self, move: Move) -> str:
+        return f"  -->  {move!r}" + (" (could not be made)" if move in self.missed else "")
+
+
+class _Watch:
+    """Sees what happens to the canaries."""
+
+    def __init__(self, place: Surroundings) -> None:
+        self._queue = linux.inotify_init()
+        self._inside = os.fsencode(place.directory.name)
+        self._base = place.base
+        self._places: dict[int, str] = {}
+        mask = 0
+        for event in _EVENTS:
+            mask |= event
+        self._add(place.base, mask)
+        for top in (place.host, place.base / "outside"):
+            for directory, names, _ in os.walk(top):
+                here = Path(directory)
+                if here == place.outside:
+                    names.remove(place.directory.name)
+                self._add(here, mask)
+        self.seen()  # what this loop has opened
+
+    def _add(self, directory: Path, mask: int) -> None:
+        number = linux.inotify_add_watch(self._queue.value, os.fsencode(directory), mask)
+        self._places[number] = os.path.relpath(directory, self._base)
+
+    def seen(self) -> list[str]:
+        """Return what has happened since the last call."""
+        told = []
+        for watch, mask, name in linux.inotify_read(self._queue.value):
+            # What the tree's own directory and what was moved out get is not about canaries.
+            if name == self._inside or name.startswith(os.fsencode(MOVED)):
+                continue
+            if mask & linux.IN_Q_OVERFLOW:
+                told.append("more happened to the canaries than inotify(7) can tell")
+            place = self._places.get(watch, "")
+            where = os.path.normpath(os.path.join("{outside}", place, os.fsdecode(name)))
+            told += [f"{what} {where}" for event, what in _EVENTS.items() if mask & event]
+        return told
+
+    def close(self) -> None:
+        self._queue.close()
+
+
+@contextmanager
+def _base_directory() -> Iterator[Path]:
+    # A file system in memory, unless one is asked for: directories are made by the thousand.
+    in_memory = "TMPDIR" not in os.environ and os.access("/dev/shm", os.W_OK | os.X_OK)
+    where = "/dev/shm" if in_memory else None
+    base = Path(tempfile.mkdtemp(prefix="races-", dir=where)).resolve()
+    try:
+        yield base
+    finally:
+        remove(base)
+
+
+def play(victim: Victim, tree: Tree, schedule: Schedule) -> Outcome:
+    """Run the victim on a fresh copy of the tree, and make the moves of the schedule."""
+    ways: list[str] = []
+    missed: list[Move] = []
+    with _base_directory() as base, surrounded(tree, base) as place:
+        attacker = Attacker(place)
+        canaries = _identities(place)
+        watch = _Watch(place)
+
+        def stopped(number: int, pid: int) -> int | None:
+            failing = None
+            for before, move in schedule:
+                if before != number:
+                    continue
+                if isinstance(move, Fail):
+                    failing = move.number
+                    continue
+                ways.extend(watch.seen())
+                try:
+                    attacker.make(move, pid)
+                except OSError:
+                    missed.append(move)
+                watch.seen()
+            return failing
+
+        try:
+            own_mounts = any(isinstance(move, Mount) for _, move in schedule)
+            run = run_victim(victim, place.directory, base, stopped, own_mounts=own_mounts)
+            ways += watch.seen()
+        finally:
+            watch.close()
+        ways += _came_out(run, canaries)
+    return Outcome(
+        tree,
+        tuple(schedule),
+        tuple(run.calls),
+        run.result,
+        tuple(dict.fromkeys(ways)),
+        tuple(missed),
+        tuple(run.notes),
+    )
+
+
+def _identities(place: Surroundings) -> set[tuple[int, int]]:
+    """Return device and inode of everything outside."""
+    found = set()
+    for top in (place.host, place.base / "outside"):
+        for directory, names, files in os.walk(top):
+            if Path(directory) == place.outside:
+                names.remove(place.directory.name)
+            for name in (".", *files):
+                status = os.lstat(os.path.join(directory, name))
+                found.add((status.st_dev, status.st_ino))
+    return found
+
+
+def _came_out(run: Run, canaries: set[tuple[int, int]]) -> list[str]:
+    ways = []
+    if CANARY.strip() in run.output:
+        ways.append("the content of a canary came out")
+    if CANARY_NAME.encode() in run.output:
+        ways.append("the name of a canary came out")
+    if any((status.st_dev, status.st_ino) in canaries for status in _statuses(run.result)):
+        ways.append("the status of something outside came out")
+    return ways
+
+
+def _statuses(result: object) -> Iterator[os.stat_result]:
+    if isinstance(result, os.stat_result):
+        yield result
+    elif isinstance(result, Mapping):
+        yield from _statuses([*result.keys(), *result.values()])
+    elif isinstance(result, (list, tuple, set, frozenset)):
+        for one in result:
+            yield from _statuses(one)
+
+
+class Exploration:
+    """The outcomes of all placements of moves, made while it is iterated, and kept.
+
+    ``len()`` says how many there are before they are run; the first has no move. ``calls`` are
+    the victim's when it is left alone, ``sampled`` says whether placements of several moves were
+    so many that some were chosen. ``str()`` runs what has not run yet: one line if the victim
+    was confined everywhere, else the first outcome where it was not.
+    """
+
+    def __init__(self, victim: Victim, tree: Tree, moves: Sequence[Move], most: int) -> None:
+        begun = time.monotonic()
+        self._victim = victim
+        self._tree = tree
+        self._outcomes = [play(victim, tree, ())]
+        self.calls = self._outcomes[0].calls
+        self._schedules: list[Schedule] = [(), *_placements(moves, len(self.calls), 1)]
+        self.sampled = False
+        for count in range(2, most + 1):
+            total = _number_of_placements(moves, len(self.calls), count)
+            if total <= MOST_PLACEMENTS:
+                self._schedules += _placements(moves, len(self.calls), count)
+            else:
+                self.sampled = True
+                self._schedules += _sampled(moves, len(self.calls), count)
+        self.seconds = time.monotonic() - begun
+        """how long the runs took so far"""
+
+    def __len__(self) -> int:
+        return len(self._schedules)
+
+    def __iter__(self) -> Iterator[Outcome]:
+        for number, schedule in enumerate(self._schedules):
+            if number == len(self._outcomes):
+                begun = time.monotonic()
+                self._outcomes.append(play(self._victim, self._tree, schedule))
+                self.seconds += time.monotonic() - begun
+            yield self._outcomes[number]
+
+    @property
+    def failures(self) -> Iterator[Outcome]:
+        """The outcomes where the victim escaped or hung, as they are found."""
+        return (outcome for outcome in self if outcome.escaped or outcome.hung)
+
+    def __str__(self) -> str:
+        failing = next(self.failures, None)
+        if failing is not None:
+            return str(failing)
+        chosen = ", chosen among more" if self.sampled else ""
+        return (
+            f"confined: {len(self.calls)} calls, {len(self):,} placements{chosen}, "
+            f"{self.seconds:.2f} s"
+        )
+
+
+def _placements(moves: Sequence[Move], calls: int, count: int) -> list[Schedule]:
+    """Return every placement of ``count`` moves, those with fewer moves before one call first."""
+    if count == 0:
+        return [()]
+    longer: list[Schedule] = []
+    for schedule in _placements(moves, calls, count - 1):
+        first = schedule[-1][0] if schedule else 1
+        made = [move for _, move in schedule]
+        for before in range(first, calls + 1):
+            longer += [
+                (*schedule, (before, move))
+                for move in moves
+                if undoes(move) is None or undoes(move) in made
+            ]
+    return longer
+
+
+def _number_of_placements(moves: Sequence[Move], calls: int, count: int) -> int:
+    """Return an upper bound: the places are chosen with repetition, and in order."""
+    number = 1
+    for n in range(count):
+        number = number * (calls + n) // (n + 1)
+    return number * int(len(moves) ** count)
+
+
+def _sampled(moves: Sequence[Move], calls: int, count: int) -> list[Schedule]:
+    """Return placements chosen at random, but the same every time."""
+    chance = random.Random(0)
+    chosen: dict[Schedule, None] = {}
+    for _ in range(MOST_PLACEMENTS):
+        places = sorted(chance.randint(1, calls) for _ in range(count))
+        schedule: list[tuple[int, Move]] = []
+        for place in places:
+            made = [move for _, move in schedule]
+            offered = [m for m in moves if undoes(m) is None or undoes(m) in made]
+            schedule.append((place, chance.choice(offered)))
+        chosen[tuple(schedule)] = None
+    return list(chosen)
+
+
+def explore(
+    victim: Victim, tree: Tree, moves: Iterable[Move] | None = None, *, most: int = 1
+) -> Exploration:
+    """Make moves before each of the victim's system calls, in every place there is.
+
+    ``victim`` is called with the directory that holds ``tree``, in a child process; or it is
+    the argv of a program, with ``{root}`` for the directory. ``moves`` are those that the
+    attacker may make, all that the tree offers if None; up to ``most`` of them are made in
+    one run. Only calls that name something in the tree or around it count.
+
+    >>> from procpath.testing import File, Symlink, Tree
+    >>> from procpath.testing.races import HOST, Exchange, explore
+    >>> def read(directory):
+    ...     return (directory / "app/conf").read_bytes()
+    >>> tree = Tree({"/app/conf": File(), "/out": Symlink(HOST + "/app")})
+    >>> exploration = explore(read, tree, [Exchange("/app", "/out")])
+    >>> next(exploration.failures).schedule
+    ((1, Exchange('/app', '/out')),)
+
+    Raises ValueError for a move that the tree does not offer, and RaceError if races cannot be
+    explored here, or not with this victim.
+    """
+    chosen = moves_of(tree) if moves is None else list(moves)
+    require_moves(tree, chosen)
+    if most < 1:
+        raise ValueError(f"most={most}: at least one move is made")
+    require_victim(victim)
+    require_support()
+    return Exploration(victim, tree, chosen, most)
+
+
+def assert_confined(victim: Victim, tree: Tree, schedule: Schedule) -> None:
+    """Raise AssertionError if the victim escapes or hangs under ``schedule``.
+
+    The error shows the calls, and where the attack struck. Moves behind the last call do
+    nothing.
+    """
+    require_moves(tree, [move for _, move in schedule])
+    require_victim(victim)
+    require_support()
+    outcome = play(victim, tree, schedule)
+    if outcome.escaped or outcome.hung:
+        raise AssertionError(str(outcome))

@@ -1,0 +1,298 @@
+"""What an attacker inside a root can do to it between two system calls of a victim.
+
+A path in a move names a place in the tree, whatever is there when the move is made. Nothing is
+followed on the way to it: an attacker that is led out would change the canaries itself.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from errno import ENOENT, errorcode
+from itertools import combinations
+from pathlib import Path
+from typing import TypeAlias
+
+from procpath import linux
+from procpath.errors import os_error
+from procpath.testing.surroundings import HOST, Surroundings, remove
+from procpath.testing.tree import (
+    Directory,
+    Fifo,
+    File,
+    MagicLink,
+    Node,
+    Symlink,
+    Tree,
+    name_of,
+    parent_of,
+)
+
+MOVED = "moved-out-of-the-root"
+"""the start of the names of what was moved out: it is not a canary"""
+
+_UMOUNT_NOFOLLOW = 8  # umount2(2)
+
+
+@dataclass(frozen=True, repr=False)
+class _Move:
+    def __repr__(self) -> str:
+        values = ", ".join(repr(value) for value in vars(self).values())
+        return f"{type(self).__name__}({values})"
+
+    def check(self, tree: Tree) -> None:
+        """Raise ValueError if the move cannot be made in ``tree``."""
+        for path in vars(self).values():
+            if isinstance(path, str):
+                _require_entry(tree, path, self)
+
+
+@dataclass(frozen=True, repr=False)
+class Exchange(_Move):
+    """Exchange what is at ``a`` and at ``b``, as renameat2(2) does with RENAME_EXCHANGE."""
+
+    a: str
+    b: str
+
+    def check(self, tree: Tree) -> None:
+        super().check(tree)
+        if self.a == self.b or _holds(self.a, self.b) or _holds(self.b, self.a):
+            raise ValueError(f"{self!r}: neither path may be in the other")
+
+
+@dataclass(frozen=True, repr=False)
+class MoveOut(_Move):
+    """Move what is at ``path`` out of the root, so that its ``..`` is a directory outside."""
+
+    path: str
+
+
+@dataclass(frozen=True, repr=False)
+class MoveBack(_Move):
+    """Move what MoveOut has moved out of ``path`` back to it. Nothing happens before that."""
+
+    path: str
+
+
+@dataclass(frozen=True, repr=False)
+class Replace(_Move):
+    """Put ``node`` in the place of what is at ``path``, which is removed.
+
+    Symlinks to ``HOST`` and below lead to canaries outside.
+    """
+
+    path: str
+    node: Node
+
+    def check(self, tree: Tree) -> None:
+        super().check(tree)
+        if isinstance(self.node, MagicLink) or (
+            isinstance(self.node, Directory) and self.node.mount
+        ):
+            raise ValueError(f"{self!r}: magic links and mounts cannot be created")
+
+
+@dataclass(frozen=True, repr=False)
+class Remove(_Move):
+    """Remove what is at ``path``, with everything in it."""
+
+    path: str
+
+
+@dataclass(frozen=True, repr=False)
+class Mount(_Move):
+    """Mount an empty tmpfs on the directory at ``path``. Needs CAP_SYS_ADMIN.
+
+    The victim gets a mount namespace of its own, so nothing is mounted for anybody else.
+    """
+
+    path: str
+
+
+@dataclass(frozen=True, repr=False)
+class Unmount(_Move):
+    """Unmount what Mount has mounted on ``path``. Nothing happens before that."""
+
+    path: str
+
+
+@dataclass(frozen=True, repr=False)
+class Fail(_Move):
+    """Let the call fail with the errno ``number``, instead of being made."""
+
+    number: int
+
+    def __repr__(self) -> str:
+        return f"Fail({errorcode.get(self.number, self.number)})"
+
+    def check(self, tree: Tree) -> None:
+        if self.number not in errorcode:
+            raise ValueError(f"{self.number!r} is not an errno")
+
+
+Move: TypeAlias = Exchange | MoveOut | MoveBack | Replace | Remove | Mount | Unmount | Fail
+
+
+def moves_of(tree: Tree) -> list[Move]:
+    """Return the moves that ``tree`` offers and that need no privilege.
+
+    Everything is exchanged with everything else, moved out and back, removed, and replaced by a
+    symlink to the host, by one that climbs out, and by a FIFO.
+    """
+    entries = [path for path in tree if path != "/"]
+    moves: list[Move] = [
+        Exchange(a, b) for a, b in combinations(entries, 2) if not (_holds(a, b) or _holds(b, a))
+    ]
+    for path in entries:
+        up = "../" * path.count("/")
+        moves += [
+            MoveOut(path),
+            MoveBack(path),
+            Replace(path, Symlink(HOST + path)),
+            Replace(path, Symlink(up + path[1:])),
+            Remove(path),
+        ]
+        if isinstance(tree[path], File):
+            moves.append(Replace(path, Fifo()))
+    return moves
+
+
+def undoes(move: Move) -> Move | None:
+    """Return the move that must be made before ``move`` can do anything."""
+    if isinstance(move, MoveBack):
+        return MoveOut(move.path)
+    if isinstance(move, Unmount):
+        return Mount(move.path)
+    return None
+
+
+def require_moves(tree: Tree, moves: Sequence[Move]) -> None:
+    """Raise ValueError if one of ``moves`` cannot be made in ``tree``."""
+    for move in moves:
+        move.check(tree)
+
+
+def _require_entry(tree: Tree, path: str, move: object) -> None:
+    if path == "/":
+        raise ValueError(f"{move!r}: the root itself cannot be moved")
+    if path not in tree:
+        raise ValueError(f"{move!r}: {path!r} is not in the tree")
+
+
+def _holds(directory: str, path: str) -> bool:
+    return path.startswith(directory + "/")
+
+
+class Attacker:
+    """Makes moves in a tree on disk. The victim does not run meanwhile."""
+
+    def __init__(self, place: Surroundings) -> None:
+        self._place = place
+        self._moved: dict[str, str] = {}
+        self._count = 0
+
+    def make(self, move: Move, victim: int) -> None:
+        """Make the move. Raises OSError if it cannot be made now: nothing has changed then."""
+        match move:
+            case Exchange(a, b):
+                with self._parent(a) as one, self._parent(b) as other:
+                    linux.renameat2(one, _name(a), other, _name(b), linux.RENAME_EXCHANGE)
+            case MoveOut(path):
+                name = self._free_name(MOVED)
+                with self._parent(path) as source, self._outside(path) as target:
+                    linux.renameat2(source, _name(path), target, os.fsencode(name))
+                self._moved[path] = name
+            case MoveBack(path):
+                if path not in self._moved:
+                    raise os_error(ENOENT, path)
+                moved = os.fsencode(self._moved[path])
+                with self._outside(path) as source, self._parent(path) as target:
+                    linux.renameat2(source, moved, target, _name(path), linux.RENAME_NOREPLACE)
+                del self._moved[path]
+            case Replace(path, node):
+                self._replace(path, node)
+            case Remove(path):
+                with (
+                    self._aside() as aside,
+                    self._parent(path) as parent,
+                    _directory(aside, "/") as fd,
+                ):
+                    linux.renameat2(parent, _name(path), fd, b"old")
+            case Mount(path) | Unmount(path):
+                self._mount(move, path, victim)
+            case Fail():
+                raise AssertionError("calls fail by the listener")
+
+    def _replace(self, path: str, node: Node) -> None:
+        with self._aside() as aside, self._parent(path) as parent:
+            new = Tree({"/new": self._place.on_disk(node)})
+            new.materialize(aside)
+            with _directory(aside, "/") as fd:
+                linux.renameat2(fd, b"new", parent, _name(path), linux.RENAME_EXCHANGE)
+
+    @contextmanager
+    def _aside(self) -> Iterator[Path]:
+        """A directory that is removed afterwards, outside of what is watched."""
+        aside = Path(tempfile.mkdtemp(prefix="aside-", dir=self._place.base))
+        try:
+            yield aside
+        finally:
+            remove(aside)
+
+    @contextmanager
+    def _parent(self, path: str) -> Iterator[int]:
+        with _directory(self._place.directory, parent_of(path)) as fd:
+            yield fd
+
+    @contextmanager
+    def _outside(self, path: str) -> Iterator[int]:
+        with _directory(self._place.outside, parent_of(path)) as fd:
+            yield fd
+
+    def _free_name(self, start: str) -> str:
+        self._count += 1
+        return f"{start}-{self._count}"
+
+    def _mount(self, move: Move, path: str, victim: int) -> None:
+        """Mount or unmount in the victim's mount namespace, which a child joins."""
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                with open(f"/proc/{victim}/ns/mnt", "rb") as namespace:
+                    linux.setns(namespace.fileno(), linux.CLONE_NEWNS)
+                with _directory(self._place.directory, parent_of(path)) as parent:
+                    if isinstance(move, Mount):
+                        with linux.fsopen(b"tmpfs") as fs:
+                            linux.fsconfig(fs, linux.FSCONFIG_CMD_CREATE)
+                            with linux.fsmount(fs) as mounted:
+                                linux.move_mount(mounted, parent, _name(path))
+                    else:
+                        target = b"/proc/self/fd/%d/%s" % (parent, _name(path))
+                        linux.umount2(target, linux.MNT_DETACH | _UMOUNT_NOFOLLOW)
+                code = 0
+            except OSError as error:
+                code = error.errno or 1
+            finally:
+                os._exit(code)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code != 0:
+            raise os_error(code, path)
+
+
+@contextmanager
+def _directory(root: Path, path: str) -> Iterator[int]:
+    """Hold the directory at the in-root ``path``; no link is followed on the way."""
+    held = linux.openat(linux.AT_FDCWD, os.fsencode(root), linux.FIND_DIRECTORY)
+    for name in path.split("/"):
+        if name:
+            held = linux.openat(held.value, name, linux.FIND_DIRECTORY_NOFOLLOW)
+    with held as fd:
+        yield fd
+
+
+def _name(path: str) -> bytes:
+    return os.fsencode(name_of(path))

@@ -1,0 +1,426 @@
+"""Races are found where they are planted, nowhere else, and told so that they can be understood."""
+
+from __future__ import annotations
+
+import ctypes
+import doctest
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from errno import EINVAL, EIO
+from pathlib import Path
+
+import pytest
+
+from helpers.processes import become_user
+from helpers.support import open_descriptors, run_in_child
+from procpath import Root, RootedPath, linux
+from procpath.testing import Directory, Fifo, File, Symlink, Tree
+from procpath.testing.races import (
+    CANARY,
+    HOST,
+    Exchange,
+    Fail,
+    Mount,
+    Move,
+    MoveBack,
+    MoveOut,
+    RaceError,
+    Remove,
+    Replace,
+    Unmount,
+    VictimDiedError,
+    assert_confined,
+    calls,
+    exploration,
+    explore,
+    moves_of,
+    victim,
+)
+
+TREE = Tree({"/app/conf": File(), "/out": Symlink(HOST + "/app")})
+EXCHANGE = Exchange("/app", "/out")
+
+
+def read_by_name(directory: Path) -> bytes:
+    return (directory / "app/conf").read_bytes()
+
+
+def read_checked(directory: Path) -> bytes:
+    path = (directory / "app/conf").resolve()
+    if not path.is_relative_to(directory):
+        raise PermissionError(path)
+    return path.read_bytes()
+
+
+def read_rooted(directory: Path) -> bytes:
+    return RootedPath(directory, "app/conf").read_bytes()
+
+
+def read_walking(directory: Path) -> bytes:
+    with Root.at(directory, resolver="walk") as root:
+        return RootedPath(root, "app/conf").read_bytes()
+
+
+def test_pathlib_is_led_out_before_its_only_call() -> None:
+    explored = explore(read_by_name, TREE, [EXCHANGE])
+    alone, attacked = explored
+    assert (alone.escaped, alone.result) == ((), b"/app/conf")
+    assert attacked.schedule == ((1, EXCHANGE),)
+    assert attacked.result == CANARY
+    assert attacked.escaped[-1] == "the content of a canary came out"
+    assert [call.name for call in attacked.calls] == ["openat"]
+
+
+def test_a_check_before_the_use_is_led_out_in_between() -> None:
+    explored = explore(read_checked, TREE, [EXCHANGE])
+    escapes = [outcome.schedule[0][0] for outcome in explored.failures]
+    last = len(explored.calls)
+    assert escapes
+    assert last in escapes, "the open itself"
+    assert 1 not in escapes, "what was exchanged before the check does not pass it"
+
+
+@pytest.mark.parametrize("victim", [read_rooted, read_walking])
+def test_rooted_path_is_confined(victim: Callable[[Path], bytes]) -> None:
+    explored = explore(victim, TREE)
+    assert list(explored.failures) == [], str(explored)
+    assert len(explored) == 1 + len(explored.calls) * _of_one_move(TREE)
+
+
+def _of_one_move(tree: Tree) -> int:
+    return sum(not isinstance(move, MoveBack) for move in moves_of(tree))
+
+
+def test_a_schedule_replays() -> None:
+    attacked = [outcome for outcome in explore(read_checked, TREE, [EXCHANGE]) if outcome.escaped]
+    for outcome in attacked:
+        with pytest.raises(AssertionError) as caught:
+            assert_confined(read_checked, TREE, outcome.schedule)
+        assert str(caught.value) == str(outcome)
+
+
+def test_a_failing_schedule_shows_where_the_attack_struck() -> None:
+    shown = str(explore(read_by_name, TREE, [EXCHANGE]))
+    assert shown.splitlines() == [
+        "escaped: opened {outside}/host/app/conf",
+        "escaped: read {outside}/host/app/conf",
+        "escaped: the content of a canary came out",
+        repr(TREE),
+        "  -->  Exchange('/app', '/out')",
+        "    1  openat({root}/app/conf)",
+        f"result: {CANARY!r}",
+    ]
+
+
+def test_a_passing_exploration_is_one_line() -> None:
+    explored = explore(read_rooted, TREE, [EXCHANGE])
+    assert len(explored) == 1 + len(explored.calls)
+    expected = f"confined: {len(explored.calls)} calls, {len(explored)} placements, "
+    assert str(explored).startswith(expected)
+
+
+def test_imports_of_the_victim_do_not_count() -> None:
+    def imports(directory: Path) -> bool:
+        subprocess.run([sys.executable, "-c", "import json"], check=True)
+        return (directory / "app").exists()
+
+    assert [str(call) for call in explore(imports, TREE, []).calls] in (
+        ["newfstatat({root}/app)"],
+        ["stat({root}/app)"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("move", "change"),
+    [
+        (Exchange("/a", "/b"), {"/a": File(b"B"), "/b/in": File()}),
+        (MoveOut("/a"), {"/b": File(b"B")}),
+        (Remove("/a"), {"/b": File(b"B")}),
+        (Replace("/a", Symlink("b")), {"/a": Symlink("b"), "/b": File(b"B")}),
+        (Replace("/b", Directory(0o700)), {"/a/in": File(), "/b": Directory(0o700)}),
+        (Replace("/a/in", Fifo()), {"/a/in": Fifo(), "/b": File(b"B")}),
+    ],
+    ids=repr,
+)
+def test_a_move_does_what_it_says(move: Move, change: dict[str, File]) -> None:
+    def look(directory: Path) -> Tree:
+        (directory / "a").exists()
+        return Tree.capture(directory)
+
+    tree = Tree({"/a/in": File(), "/b": File(b"B")})
+    outcome = exploration.play(look, tree, [(2, move)])
+    assert isinstance(outcome.result, Tree)
+    changed = Tree(change)
+    assert set(outcome.result) == set(changed)
+    assert all(type(outcome.result[path]) is type(changed[path]) for path in changed)
+    assert outcome.missed == ()
+    assert outcome.escaped == ()
+
+
+def test_what_was_moved_out_has_a_canary_above_it_until_it_is_back() -> None:
+    def climb(directory: Path) -> list[bytes]:
+        fd = os.open(directory / "a/b", os.O_PATH)
+        read = []
+        for _ in range(2):
+            found = os.open("../conf", os.O_RDONLY, dir_fd=fd)
+            read.append(os.read(found, 100))
+        return read
+
+    tree = Tree({"/a/b": Directory(), "/a/conf": File()})
+    out, back = MoveOut("/a/b"), MoveBack("/a/b")
+    assert exploration.play(climb, tree, [(2, out), (3, back)]).result == [CANARY, b"/a/conf"]
+    assert exploration.play(climb, tree, [(3, out)]).result == [b"/a/conf", CANARY]
+    pairs = explore(climb, tree, [out, back], most=2)
+    assert ((2, out), (3, back)) in [outcome.schedule for outcome in pairs.failures]
+    assert exploration.play(climb, tree, [(2, back)]).missed == (back,)
+
+
+def test_a_mount_is_the_victim_s_alone() -> None:
+    def listed(directory: Path) -> list[list[str]]:
+        return [os.listdir(directory / "app") for _ in range(2)]
+
+    schedule = [(1, Mount("/app")), (4, Unmount("/app"))]
+    outcome = exploration.play(listed, TREE, schedule)
+    assert outcome.result == [[], ["conf"]], str(outcome)
+    assert "races-" not in Path("/proc/self/mounts").read_text()
+
+
+def test_a_call_fails_from_outside() -> None:
+    outcome = exploration.play(read_by_name, TREE, [(1, Fail(EIO))])
+    assert isinstance(outcome.result, OSError)
+    assert outcome.result.errno == EIO
+    assert outcome.escaped == ()
+
+
+@pytest.mark.parametrize(
+    ("attack", "way"),
+    [
+        (lambda path: path.chmod(0o600), "changed"),
+        (lambda path: path.unlink(), "removed"),
+        (lambda path: path.write_bytes(b""), "written to"),
+        (lambda path: os.close(os.open(path, os.O_RDONLY)), "opened"),
+        (lambda path: path.rename(path.with_name("new")), "moved away"),
+        (lambda path: path.lstat(), "the status of something outside came out"),
+        (lambda path: os.listdir(path.parent), "the name of a canary came out"),
+        (lambda path: path.with_name("new").mkdir(), "created"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_whatever_happens_to_a_canary_is_seen(attack: Callable[[Path], object], way: str) -> None:
+    outcome = exploration.play(lambda root: attack(root / "app/conf"), TREE, [(1, EXCHANGE)])
+    assert any(told.startswith(way) for told in outcome.escaped), str(outcome)
+    alone = exploration.play(lambda root: attack(root / "app/conf"), TREE, [])
+    assert alone.escaped == ()
+
+
+def test_any_program_is_a_victim() -> None:
+    explored = explore(["cat", "{root}/app/conf"], TREE, [EXCHANGE])
+    alone, attacked = explored
+    assert isinstance(alone.result, subprocess.CompletedProcess)
+    assert (alone.result.stdout, alone.result.returncode) == (b"/app/conf", 0)
+    assert attacked.escaped
+    assert attacked.result.stdout == CANARY
+
+
+def test_a_victim_that_hangs_is_ended_and_told() -> None:
+    tree = Tree({"/pipe": Fifo()})
+    for hanging in (lambda root: (root / "pipe").read_bytes(), ["cat", "{root}/pipe"]):
+        (outcome,) = explore(hanging, tree, [])
+        assert outcome.hung
+        assert str(outcome).startswith("hung\n")
+        with pytest.raises(AssertionError, match="hung"):
+            assert_confined(hanging, tree, [])
+
+
+def test_a_busy_victim_does_not_hang() -> None:
+    def busy(directory: Path) -> bytes:
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            pass
+        return read_by_name(directory)
+
+    (outcome,) = explore(busy, TREE, [])
+    assert outcome.result == b"/app/conf"
+
+
+def test_a_victim_that_dies_is_told() -> None:
+    def die(_: Path) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    (outcome,) = explore(die, TREE, [])
+    assert isinstance(outcome.result, VictimDiedError)
+    assert "SIGKILL" in str(outcome.result)
+    (outcome,) = explore(["sh", "-c", "kill -9 $$"], TREE, [])
+    assert outcome.result.returncode == -signal.SIGKILL
+
+
+def test_children_and_threads_of_a_victim_are_told_and_ended() -> None:
+    def fork(directory: Path) -> int:
+        pid = os.fork()
+        if pid == 0:
+            os.access(directory, os.F_OK)
+            while True:
+                signal.pause()
+        time.sleep(0.1)
+        return pid
+
+    (outcome,) = explore(fork, TREE, [])
+    assert "the victim has forked: its children run as they like" in outcome.notes
+    assert isinstance(outcome.result, int)
+    deadline = time.monotonic() + 10
+    while _runs(outcome.result) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not _runs(outcome.result)
+
+    def start_thread(directory: Path) -> None:
+        thread = threading.Thread(target=read_by_name, args=[directory])
+        thread.start()
+        thread.join()
+
+    (outcome,) = explore(start_thread, TREE, [])
+    assert outcome.notes == ("the victim has several threads, which run as they like",)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return b") Z" not in Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_an_error_of_the_victim_is_its_result() -> None:
+    def fail(directory: Path) -> None:
+        (directory / "missing").read_bytes()
+
+    (outcome,) = explore(fail, TREE, [])
+    assert isinstance(outcome.result, FileNotFoundError)
+    assert "in fail" in outcome.result.__notes__[0]
+    (outcome,) = explore(lambda _: threading.Lock(), TREE, [])
+    assert isinstance(outcome.result, TypeError)
+    assert "must pickle" in str(outcome.result)
+
+
+def test_io_uring_is_refused() -> None:
+    def set_up(_: Path) -> int:
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.syscall(425, 1, None)
+        return ctypes.get_errno()
+
+    (outcome,) = explore(set_up, TREE, [])
+    assert outcome.result == 38  # ENOSYS
+
+
+@pytest.mark.parametrize(
+    ("move", "message"),
+    [
+        (Remove("/none"), "'/none' is not in the tree"),
+        (Remove("/"), "the root itself"),
+        (Exchange("/app", "/app/conf"), "neither path may be in the other"),
+        (Replace("/app", Directory(mount=True)), "mounts cannot be created"),
+        (Fail(100_000), "not an errno"),
+    ],
+)
+def test_an_impossible_move_is_refused_before_anything_runs(move: Move, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        explore(_never, TREE, [move])
+    with pytest.raises(ValueError, match=message):
+        assert_confined(_never, TREE, [(1, move)])
+
+
+def _never(_: Path) -> None:
+    raise AssertionError("the victim was run")
+
+
+def test_programs_that_cannot_run_are_refused(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(b"\x7fELF\x01")
+    program.chmod(0o755)
+    with pytest.raises(RaceError, match="32-bit program"):
+        explore([program], TREE)
+    with pytest.raises(FileNotFoundError):
+        explore([tmp_path / "none"], TREE)
+    with pytest.raises(ValueError, match="empty"):
+        explore([], TREE)
+    with pytest.raises(ValueError, match="at least one"):
+        explore(_never, TREE, most=0)
+
+
+def test_too_many_calls_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(victim, "MOST_CALLS", 2)
+    with pytest.raises(RaceError, match="more than 2 calls"):
+        explore(read_checked, TREE)
+
+
+def test_pairs_beyond_the_limit_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exploration, "MOST_PLACEMENTS", 10)
+    explored = explore(read_rooted, TREE, most=2)
+    assert explored.sampled
+    singles = len(explore(read_rooted, TREE))
+    assert len(explored) <= singles + 10
+
+
+def test_an_old_kernel_or_a_filter_is_told() -> None:
+    def no_listener(_: bytes) -> linux.Descriptor:
+        raise OSError(EINVAL, "")
+
+    def refused() -> None:
+        victim.require_support.cache_clear()
+        linux.seccomp_listener = no_listener
+        explore(_never, TREE)
+
+    with pytest.raises(RaceError, match=r"need Linux 5\.5"):
+        run_in_child(refused)
+
+
+def test_a_process_that_is_watched_already_is_told() -> None:
+    def nested(_: Path) -> None:
+        victim.require_support.cache_clear()
+        explore(_never, TREE)
+
+    (outcome,) = explore(nested, TREE, [])
+    assert isinstance(outcome.result, RaceError)
+    assert "has a listener already" in str(outcome.result)
+
+
+def test_an_ordinary_user_needs_no_privilege() -> None:
+    def as_user() -> str:
+        become_user(65534)
+        # A process that has changed its user is not dumpable, so /proc/PID/mem is root's.
+        assert ctypes.CDLL(None).prctl(4, 1, 0, 0, 0) == 0
+        tempfile.tempdir = None  # chosen as root, it may not be the user's to write
+        victim.require_support.cache_clear()
+        return str(explore(read_by_name, TREE, [EXCHANGE]))
+
+    assert "the content of a canary came out" in run_in_child(as_user)
+
+
+@pytest.mark.usefixtures("no_leak")
+def test_an_exploration_leaves_nothing_behind(tmp_path: Path) -> None:
+    before = open_descriptors()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path))
+        patch.setattr("tempfile.tempdir", None)
+        for _ in explore(read_by_name, TREE):
+            pass
+        patch.setattr(victim, "MOST_CALLS", 0)
+        with pytest.raises(RaceError):
+            explore(read_by_name, TREE)
+    assert os.listdir(tmp_path) == []
+    assert open_descriptors() == before
+
+
+def test_the_example_of_the_docstring_runs() -> None:
+    [example] = doctest.DocTestFinder().find(explore, "explore", globs={})
+    assert doctest.DocTestRunner().run(example).failed == 0
+
+
+def test_the_filter_of_each_machine_is_whole() -> None:
+    for machine, table in calls._CALLS.items():
+        numbers = [number for number, _ in {**table, **calls._NEWER}.values()]
+        assert len(set(numbers)) == len(numbers), machine
