@@ -39,6 +39,7 @@ _ATTEMPTS = 4
 _PATH_MAX = 4096
 """include/uapi/linux/limits.h, with the NUL at the end"""
 
+_ASK_AGAIN = frozenset((-EAGAIN, -ELOOP))
 _ASK_THE_WALKER = frozenset((-EAGAIN, -ENOSYS, -EPERM))
 
 
@@ -112,8 +113,8 @@ class KernelResolver(Resolver):
 
     def try_find(self, path: bytes) -> Descriptor:
         fd = try_openat2(self.rootfd, path, self._find_how)
-        if fd.value == -ELOOP and self.rules.symlinks:
-            fd = try_openat2(self.rootfd, path, self._find_how)
+        if fd.value in _ASK_AGAIN:
+            fd = self._ask_again(path, self._find_how, fd)
         return self.walker.try_find(path) if self._must_walk(path, fd.value) else fd
 
     def _must_walk(self, path: bytes, refusal: int) -> bool:
@@ -207,28 +208,32 @@ class KernelResolver(Resolver):
             # that takes no right to search it.
             asked = path.lstrip(b"/") or path
             fd = try_openat2(self.rootfd, asked, how)
-            if fd.value >= 0:
-                return fd
-            refusal = fd.value
-        for _ in range(_ATTEMPTS):
-            if refusal != -EAGAIN:
-                break
-            fd = try_openat2(self.rootfd, asked, how)
-            if fd.value >= 0:
-                return fd
-            refusal = fd.value
-        if refusal == -ELOOP and self.rules.symlinks:
-            # When a rename elsewhere makes the kernel's lookup start again, it counts the links
-            # again, and more than 20 can be too many.
-            fd = try_openat2(self.rootfd, asked, how)
-            if fd.value >= 0:
-                return fd
-            refusal = fd.value
-            if refusal == -ELOOP and self._meets_magic(asked, flags):
-                raise self.about(MagicLinkError(), path)
-        if self._must_walk(path, refusal):
+        else:
+            fd = Descriptor(refusal)
+        if fd.value in _ASK_AGAIN:
+            fd = self._ask_again(asked, how, fd)
+        if fd.value >= 0:
+            return fd
+        if self._must_walk(path, fd.value):
             return self.walker.open(path, flags, mode)
-        raise self.about(os_error(-refusal), path)
+        if fd.value == -ELOOP and self.rules.symlinks and self._meets_magic(asked, flags):
+            raise self.about(MagicLinkError(), path)
+        raise self.about(os_error(-fd.value), path)
+
+    def _ask_again(self, path: bytes, how: OpenHow, fd: Descriptor) -> Descriptor:
+        """Ask openat2 again where its refusal may come from a rename elsewhere.
+
+        That is ``EAGAIN`` of a path with a ``..``; and ``ELOOP``, since a lookup that starts again
+        counts the links again, and more than 20 can then be too many.
+        """
+        for _ in range(_ATTEMPTS):
+            refusal = fd.value
+            if refusal not in _ASK_AGAIN:
+                break
+            fd = try_openat2(self.rootfd, path, how)
+            if fd.value == refusal == -ELOOP:
+                break
+        return fd
 
     def _meets_magic(self, path: bytes, flags: int) -> bool:
         """Whether the ``ELOOP`` of ``path`` is that of a magic link.

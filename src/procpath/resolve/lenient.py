@@ -21,10 +21,13 @@ from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import Resolver, Rules
 from procpath.resolve.links import read_followable
 from procpath.resolve.stack import DirectoryStack, MovedError
-from procpath.resolve.walk import MOST_HELD, RESTARTS
+from procpath.resolve.walk import MAXSYMLINKS, MOST_HELD, RESTARTS
 
 _LINKS_AT_MOST = 1000
 """How many different links a path may lead through; ``os.path.realpath`` has no limit."""
+
+_MOST_STEPS = MAXSYMLINKS * 2048
+"""How many components a path and its links may have: as many as 40 links of PATH_MAX hold."""
 
 
 class _EndOfLink(NamedTuple):
@@ -74,6 +77,8 @@ class _LenientWalk:
         """the links that are being followed; to meet one again is a loop"""
         self._ends: dict[bytes, bytes] = {}
         """where the links led that have been followed to their end"""
+        self._steps = 0
+        """how many more are taken"""
         self._mount = None if rules.cross_mounts else mount_id(root.value)
 
     def close(self) -> None:
@@ -86,8 +91,12 @@ class _LenientWalk:
     def along(self, path: bytes) -> bytes:
         """Walk along ``path`` and say where that ends."""
         self._todo += _components_reversed(path)
+        self._steps = len(self._todo) + _MOST_STEPS
         while self._todo:
             component = self._todo.pop()
+            self._steps -= 1
+            if self._steps < 0:
+                raise os_error(ELOOP)
             if isinstance(component, _EndOfLink):
                 self._inside.discard(component.location)
                 self._ends[component.location] = self._location
@@ -146,6 +155,8 @@ class _LenientWalk:
             raise
         if len(self._inside) + len(self._ends) == _LINKS_AT_MOST:
             raise os_error(ELOOP)
+        # Where it lies is kept, and may be as long as the way there.
+        self._steps -= len(location) >> 8
         self._inside.add(location)
         self._todo.append(_EndOfLink(location))
         self._todo += _components_reversed(text)

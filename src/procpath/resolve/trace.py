@@ -1,8 +1,4 @@
-"""Every step that the walker took along a path, for people and for programs.
-
-Promises to show what the walker did, since it is the walker's own observations that it
-shows. Rests on the observer of :mod:`procpath.resolve.walk`.
-"""
+"""Every step that the walker takes along a path, as it reports them itself."""
 
 from __future__ import annotations
 
@@ -14,7 +10,10 @@ from typing import overload
 from procpath.resolve.walk import Observation, StepKind, Walker
 
 _MOST_KEPT = 16 << 20
-"""Bytes of in-root paths that a trace keeps."""
+"""Bytes of in-root paths and links that a trace keeps."""
+
+_MOST_PADDED = 48
+"""How wide the column of directories is at most: some are wider, and steps are many."""
 
 _WORDS: dict[StepKind, str] = {
     "start": "start at the root",
@@ -84,6 +83,7 @@ class Trace(Sequence[Step]):
 
     def __str__(self) -> str:
         width = max((len(step.directory) for step in self.steps), default=0)
+        width = min(width, _MOST_PADDED)
         lines = [
             step.directory.ljust(width) + str(step)[len(step.directory) :] for step in self.steps
         ]
@@ -93,7 +93,7 @@ class Trace(Sequence[Step]):
 
 
 class _Recorder:
-    """Keeps what the walker tells, up to a bound."""
+    """Keeps what the walker reports, up to a bound."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
@@ -106,7 +106,7 @@ class _Recorder:
             self.omitted += 1
             return
         step = self._step(observation)
-        self._room -= len(step.directory) + len(step.name)
+        self._room -= len(step.directory) + len(step.name) + len(step.target or "")
         self.steps.append(step)
 
     def _step(self, observation: Observation) -> Step:
@@ -123,7 +123,7 @@ class _Recorder:
 
 
 def trace(walker: Walker, path: bytes) -> Trace:
-    """Walk along ``path`` and tell of every step. A path that leads nowhere is an answer too."""
+    """Walk along ``path`` and return every step, to an error too."""
     recorder = _Recorder()
     result: str | None = None
     failure: OSError | None = None
