@@ -37,6 +37,7 @@ _SYS_move_mount = 429
 _SYS_fsopen = 430
 _SYS_fsconfig = 431
 _SYS_fsmount = 432
+_SYS_pidfd_open = 434
 _SYS_openat2 = 437
 _SYS_fchmodat2 = 452
 _SYS_setxattrat = 463
@@ -114,6 +115,7 @@ CLONE_NEWPID = 0x20000000
 
 # statfs(2)
 PROC_SUPER_MAGIC = 0x9FA0
+PID_FS_MAGIC = 0x50494446  # Linux 6.9
 ST_NOSYMFOLLOW = 0x2000  # Linux 5.10, include/linux/statfs.h
 
 # include/uapi/linux/magic.h, or the file system's own source where the name is in brackets.
@@ -354,6 +356,7 @@ _int, _uint, _ulong, _str, _ptr = (
 )
 _statx = _syscall(_int, _str, _int, _uint, _ptr)
 _dup = _typed("fcntl", _int, _int, _int, restype=Descriptor)
+_pidfd_open = _syscall(_int, _uint, restype=Descriptor)
 _fsopen = _syscall(_str, _uint, restype=Descriptor)
 _fsconfig = _syscall(_int, _uint, _str, _str, _int)
 _fsmount = _syscall(_int, _uint, _uint, restype=Descriptor)
@@ -390,6 +393,11 @@ def openat(dirfd: int, name: str | bytes, flags: int, mode: int = 0o777) -> Desc
 def dup(fd: int) -> Descriptor:
     """fcntl(2), ``F_DUPFD_CLOEXEC``."""
     return _opened(_dup, fd, fcntl.F_DUPFD_CLOEXEC, 0)
+
+
+def pidfd_open(pid: int) -> Descriptor:
+    """pidfd_open(2) (Linux 5.3)."""
+    return _opened(_pidfd_open, _SYS_pidfd_open, pid, 0)
 
 
 class Statx(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from errno import ESTALE
 from typing import Any, NoReturn, Protocol, Unpack
 
@@ -50,11 +50,15 @@ class OfProcess:
     mount_namespace: str
     """the text of ``ns/mnt``"""
     user_namespace: str
+    since_boot: int
+    """its number since the start of the machine; 0 where that is not known"""
 
     @classmethod
     def of(cls, process: ProcessDir) -> OfProcess:
         namespaces = process.readlink("ns/mnt"), process.readlink("ns/user")
-        return cls(process.path, process.pid, process.start_time, *namespaces)
+        number = process.number_since_boot()
+        # Last: as long as this can be read, the PID has not been given to another process.
+        return cls(process.path, process.pid, process.start_time, *namespaces, number)
 
     def __str__(self) -> str:
         return f"{self.path}/root"
@@ -65,7 +69,10 @@ class OfProcess:
             proc = VerifiedProc(os.path.dirname(self.path))
         process = proc.process(self.pid)
         try:
-            if OfProcess.of(process) != self:
+            found = OfProcess.of(process)
+            if not (found.since_boot and self.since_boot):
+                found = replace(found, since_boot=self.since_boot)
+            if found != self:
                 raise ProcessGoneError(self.pid, str(self))
         except BaseException:
             process.close()
@@ -73,8 +80,7 @@ class OfProcess:
         return cls._owning(process, options)
 
     def __reduce__(self) -> tuple[object, ...]:
-        fields = self.path, self.pid, self.start_time, self.mount_namespace, self.user_namespace
-        return _of_process_since_boot, (_boot_id(), *fields)
+        return _of_process_since_boot, (_boot_id(), astuple(self))
 
 
 def _boot_id() -> str:
@@ -87,12 +93,11 @@ def _boot_id() -> str:
         return ""
 
 
-def _of_process_since_boot(
-    boot_id: str, path: str, pid: int, start_time: int, mounts: str, users: str
-) -> OfProcess:
+def _of_process_since_boot(boot_id: str, fields: tuple[str, int, int, str, str, int]) -> OfProcess:
+    process = OfProcess(*fields)
     if boot_id != _boot_id():
-        raise ProcessGoneError(pid, f"{path}/root")
-    return OfProcess(path, pid, start_time, mounts, users)
+        raise ProcessGoneError(process.pid, str(process))
+    return process
 
 
 @dataclass(frozen=True, slots=True)

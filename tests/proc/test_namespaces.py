@@ -209,7 +209,12 @@ def test_pid_recycled_while_a_pidfd_is_looked_up(
 
 @pytest.mark.parametrize(
     "other",
-    [{"mount_namespace": "mnt:[1]"}, {"user_namespace": "user:[1]"}, {"start_time": 1}],
+    [
+        {"mount_namespace": "mnt:[1]"},
+        {"user_namespace": "user:[1]"},
+        {"start_time": 1},
+        {"since_boot": 1},
+    ],
     ids=str,
 )
 def test_unpickling_finds_another_process(other: dict[str, Any]) -> None:
@@ -220,6 +225,33 @@ def test_unpickling_finds_another_process(other: dict[str, Any]) -> None:
         pickled = pickle.dumps(root)
         with pytest.raises(ProcessGoneError):
             pickle.loads(pickled)
+
+
+def test_unpickling_a_pid_recycled_within_a_tick() -> None:
+    """The same PID, start time and namespaces: told apart since Linux 6.9."""
+
+    def inside() -> tuple[bool, list[str]]:
+        outcomes = []
+        proc = VerifiedProc.default()
+        for _ in range(30):
+            with living() as pid:
+                pickled = pickle.dumps(Root.of_process(pid))
+                with proc.process(pid) as process:
+                    known = process.number_since_boot() != 0
+            recycling(pid)
+            with living() as again:
+                assert again == pid
+                try:
+                    pickle.loads(pickled).close()
+                    outcomes.append("taken for the first")
+                except ProcessGoneError:
+                    outcomes.append("gone")
+        return known, outcomes
+
+    known, outcomes = in_pid_namespace(inside)
+    if not known:
+        pytest.skip("pidfds have inode numbers of their own since Linux 6.9")
+    assert set(outcomes) == {"gone"}
 
 
 def test_unpickling_after_another_boot(monkeypatch: pytest.MonkeyPatch) -> None:

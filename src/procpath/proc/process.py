@@ -11,10 +11,11 @@ import io
 import os
 import sys
 from collections.abc import Callable
-from errno import EACCES, ENOENT, EPERM, ESRCH
+from errno import EACCES, EINVAL, ENOENT, EPERM, ESRCH
 from types import TracebackType
 from typing import IO, Any, BinaryIO, Literal, NamedTuple, Self, TextIO, TypeVar, overload
 
+from procpath import linux
 from procpath.descriptors import Held, closed_on_error
 from procpath.errors import MagicLinkError, ProcessGoneError, UnverifiedProcError
 from procpath.linux import FIND_NOFOLLOW, Descriptor
@@ -263,6 +264,30 @@ class ProcessDir:
         if fields[_STATE] != b"Z" or int(fields[_NUM_THREADS]) < 2:
             return []
         return sorted({int(name) for name in self.listdir("task")} - {self._pid})
+
+    def number_since_boot(self) -> int:
+        """Return a number that no other process has had since the machine's start.
+
+        It is the inode number of a pidfd (Linux 6.9). 0 where there is none, or where the procfs
+        numbers processes otherwise than our PID namespace.
+        """
+        try:
+            pidfd = linux.pidfd_open(self._pid)
+        except OSError as error:
+            # EINVAL: a thread; ESRCH: not in our PID namespace.
+            if error.errno not in linux.DENIED | {EINVAL, ESRCH}:
+                raise
+            return 0
+        with pidfd as fd:
+            if linux.fstatfs(fd).type != linux.PID_FS_MAGIC:
+                return 0
+            try:
+                fdinfo = _read_beneath(*self._us(), f"fdinfo/{fd}")
+            except FileNotFoundError:
+                return 0  # The thread has descriptors of its own.
+            if b"Pid:\t%d" % self._pid not in fdinfo.split(b"\n"):
+                return 0
+            return os.fstat(fd).st_ino
 
     def _answer(self, name: str, ask: Callable[[str], T]) -> T:
         """Return ``ask(name)``, of a thread that goes on if the main thread has ended.
