@@ -13,6 +13,7 @@ import os
 import pwd
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -612,6 +613,54 @@ def test_owners_are_numbered_as_the_namespace_numbers_them(reachable: Path) -> N
             assert path.group() == group
         # What stat() says is in our own numbers.
         assert path.stat().st_gid == 100_201
+
+
+def _enter_user_namespace() -> None:
+    """A child that stays outside maps the IDs, as newuidmap(1) does."""
+    reader, writer = os.pipe()
+    mapper = os.fork()
+    if mapper == 0:
+        try:
+            os.read(reader, 1)
+            for file in ("uid_map", "gid_map"):
+                Path(f"/proc/{os.getppid()}/{file}").write_text("0 100000 65535\n")
+        finally:
+            os._exit(0)
+    linux.unshare(linux.CLONE_NEWUSER)
+    os.write(writer, b"x")
+    os.waitpid(mapper, 0)
+    os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+
+
+def _seen_from_within(tree: Path) -> tuple[dict[str, tuple[int, str, str]], str]:
+    _enter_user_namespace()
+    # A program that was started in the namespace: of its maker it could not be looked at.
+    with subprocess.Popen(["sleep", "60"], user=101) as process:
+        try:
+            path = RootedPath(RootedPath(process.pid, str(tree)).as_root())
+            files = [path / "roots", path / "keepers", path / "nobodys"]
+            owners = {file.name: (file.stat().st_uid, file.owner(), file.group()) for file in files}
+            return owners, str(path.home())
+        finally:
+            process.kill()
+
+
+def test_a_reader_in_the_same_user_namespace_sees_the_same_numbers(reachable: Path) -> None:
+    """There ``uid_map`` counts in the parent namespace (user_namespaces(7)): rootless podman,
+    bwrap, ``unshare -Ur``.
+    """
+    for name, number in {"roots": 100_000, "keepers": 100_101, "nobodys": 7}.items():
+        (reachable / name).touch()
+        os.chown(reachable / name, number, number + 100 * (name == "keepers"))
+    owners, home = run_in_child(_seen_from_within, reachable)
+    assert owners == {
+        "roots": (0, "root", "root"),
+        "keepers": (101, "keeper", "keepers"),
+        "nobodys": (65534, "nobody", "nogroup"),
+    }
+    assert home == "/var/keeper"
 
 
 def test_every_range_of_the_map_counts_to_its_end_and_no_further(reachable: Path) -> None:
