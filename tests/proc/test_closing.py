@@ -135,6 +135,24 @@ def test_procfs_closed_in_use_says_so_or_answers(source: Any) -> None:
     assert answers
 
 
+@pytest.mark.parametrize("source", SOURCES)
+def test_directory_stays_open_while_its_number_is_used(source: Any) -> None:
+    """``os.chmod(self_fd.entry(fd), mode, dir_fd=self_fd)`` beside a close()."""
+
+    def inside() -> tuple[bool, int]:
+        proc = VerifiedProc(source=source)
+        own = proc.self_fd()
+        number = own.fileno()
+        status = os.fstat(number)
+        proc.close()
+        still = os.path.samestat(os.fstat(number), status)
+        before = len(os.listdir("/proc/self/fd"))
+        del own
+        return still, before - len(os.listdir("/proc/self/fd"))
+
+    assert run_in_child(inside) == (True, 1)
+
+
 def test_handles_work_in_exit_handlers(tmp_path: Path) -> None:
     program = """
 import atexit, os, sys

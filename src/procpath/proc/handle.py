@@ -79,7 +79,7 @@ class VerifiedProc:
         self._source: Source
         self._wanted_source = source
         lookup, self._source, self._checks = open_procfs(self._path, source)
-        self._own = Own(lookup)
+        self._own = Own(lookup, self._path)
         self._self_fd = SelfFd(self._own)
 
     @staticmethod
@@ -161,6 +161,9 @@ class VerifiedProc:
         What was made by :meth:`process` and :meth:`open` goes on working.
         """
         self._own.close()
+        # Whoever is acting on one of its descriptors refers to it, and goes on.
+        self._own = Own(None, self._path)
+        self._self_fd = SelfFd(self._own)
 
     def process(self, pid: int | None = None) -> ProcessDir:
         """Hold the directory of the process ``pid``, or without one of this process.

@@ -111,9 +111,10 @@ class Own:
 
     __slots__ = ("_lookup", "_threads", "_where")
 
-    def __init__(self, lookup: Lookup) -> None:
-        self._lookup: Lookup | None = lookup
-        self._where = lookup.where
+    def __init__(self, lookup: Lookup | None, where: str) -> None:
+        """Look in the procfs of ``lookup``, which is at ``where``; None is a closed one."""
+        self._lookup = lookup
+        self._where = where
         self._threads = threading.local()
 
     def lookup(self) -> Lookup:
@@ -129,9 +130,8 @@ class Own:
         return self._lookup is None
 
     def close(self) -> None:
-        """Let everything go that is held; what acts on it keeps its own reference."""
+        """Find nothing more. What is held is closed when nobody refers to this any more."""
         self._lookup = None
-        self._threads = threading.local()
 
     def directory(self, name: str, kind: Kind) -> Descriptor:
         """Return this thread's directory ``name``."""
