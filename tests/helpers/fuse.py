@@ -1,4 +1,4 @@
-"""A file system that says what it likes of its one file.
+"""File systems in user space that answer whatever a test wants.
 
 The protocol is that of include/uapi/linux/fuse.h, version 7.31; see fuse(4).
 """
@@ -20,18 +20,14 @@ _FILE = 2
 _LOOKUP, _FORGET, _GETATTR, _OPEN, _READ, _STATFS, _RELEASE, _FLUSH, _INIT = (
     *(1, 2, 3, 14, 15, 17, 18, 25, 26),
 )
+_OPENDIR, _READDIR, _RELEASEDIR = 27, 28, 29
 _DIRECT_IO = 1
 
 
-class OneFile:
-    """A file system with ``file``, which says that it has ``size`` bytes and gives ``content``.
+class _FileSystem:
+    """Mounted at ``place``, in a mount namespace that ends with the test's child."""
 
-    Mount it in a mount namespace that ends with the test's child.
-    """
-
-    def __init__(self, place: Path, size: int, content: bytes) -> None:
-        self._size = size
-        self._content = content
+    def __init__(self, place: Path) -> None:
         self._fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
         options = f"fd={self._fd},rootmode=40000,user_id=0,group_id=0,allow_other"
         linux.mount(b"test", bytes(place), b"fuse.test", linux.MS_NODEV, options.encode())
@@ -54,22 +50,67 @@ class OneFile:
         if operation == _INIT:
             sizes = (7, 31, 1 << 17, 0, 16, 12, 1 << 20, 1, 256, 0, 0)
             return struct.pack("=IIIIHHIIHHI", *sizes).ljust(64, b"\0")
-        if operation == _LOOKUP:
-            found = body == b"file\0"
-            return struct.pack("=QQ24x", _FILE, 0) + self._status(_FILE) if found else errno.ENOENT
         if operation == _GETATTR:
             return bytes(16) + self._status(node)
+        if operation == _STATFS:
+            return bytes(80)
+        return b"" if operation in (_RELEASE, _FLUSH, _RELEASEDIR) else errno.ENOSYS
+
+    def _found(self, node: int) -> bytes:
+        return struct.pack("=QQ24x", node, 0) + self._status(node)
+
+    def _status(self, node: int) -> bytes:
+        return _attributes(node, stat.S_IFDIR | 0o755, 0)
+
+
+class OneFile(_FileSystem):
+    """A file system with ``file``, which says that it has ``size`` bytes and gives ``content``."""
+
+    def __init__(self, place: Path, size: int, content: bytes) -> None:
+        self._size = size
+        self._content = content
+        super().__init__(place)
+
+    def _answer(self, operation: int, node: int, body: bytes) -> bytes | int:
+        if operation == _LOOKUP:
+            return self._found(_FILE) if body == b"file\0" else errno.ENOENT
         if operation == _OPEN:
             return struct.pack("=QII", 1, _DIRECT_IO, 0)
         if operation == _READ:
             _, offset, size = struct.unpack_from("=QQI", body)
             return self._content[offset : offset + size]
-        if operation == _STATFS:
-            return bytes(80)
-        return b"" if operation in (_RELEASE, _FLUSH) else errno.ENOSYS
+        return super()._answer(operation, node, body)
 
     def _status(self, node: int) -> bytes:
-        is_file = node == _FILE
-        mode = stat.S_IFREG | 0o644 if is_file else stat.S_IFDIR | 0o755
-        size = self._size if is_file else 0
-        return struct.pack("=6Q10I", node, size, 0, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
+        if node == _FILE:
+            return _attributes(node, stat.S_IFREG | 0o644, self._size)
+        return super()._status(node)
+
+
+class Names(_FileSystem):
+    """A file system whose directories list ``names``; each name leads to such a directory."""
+
+    def __init__(self, place: Path, names: list[bytes]) -> None:
+        self._names = names
+        super().__init__(place)
+
+    def _answer(self, operation: int, node: int, body: bytes) -> bytes | int:
+        if operation == _LOOKUP:
+            return self._found(_ROOT + 1) if body[:-1] in self._names else errno.ENOENT
+        if operation == _OPENDIR:
+            return bytes(16)
+        if operation == _READDIR:
+            offset = struct.unpack_from("=QQ", body)[1]
+            listed = [self._entry(number) for number in range(offset, len(self._names))]
+            return b"".join(listed)
+        return super()._answer(operation, node, body)
+
+    def _entry(self, number: int) -> bytes:
+        name = self._names[number]
+        kind = stat.S_IFDIR >> 12
+        entry = struct.pack("=QQII", _ROOT + 1, number + 1, len(name), kind) + name
+        return entry + bytes(-len(entry) % 8)
+
+
+def _attributes(node: int, mode: int, size: int) -> bytes:
+    return struct.pack("=6Q10I", node, size, 0, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.fuse import ListingFs
+from helpers.fuse import Names
 from helpers.scenery import on_tmpfs
 from helpers.support import private_mounts
 from procpath import RootedPath
@@ -121,7 +121,7 @@ def test_no_name_of_a_file_system_leads_elsewhere(name: bytes, tmp_path: Path) -
     (tmp_path / "canary").mkdir()
 
     def inside() -> None:
-        ListingFs(mounted, [b"ok", name])
+        Names(mounted, [b"ok", name])
         path = RootedPath(tmp_path) / "mounted"
         for listing in (
             path.iterdir,

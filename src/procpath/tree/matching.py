@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import TypeAlias
 
-from procpath.errors import tells_of_path
+from procpath.errors import about, tells_of_path
 from procpath.info import mode_of_last
 from procpath.patterns import Matcher, NameFilter, compile_path, is_magic, name_filter
 from procpath.root import Root
@@ -218,7 +218,7 @@ class _Names(_Selector):
             with open_directory(self._root, path) as fd:
                 names = list_names(fd)
         except OSError as error:
-            _require_unlisted(error)
+            _require_unlisted(error, path)
             return ()
         return self._select_names(path, names)
 
@@ -226,7 +226,7 @@ class _Names(_Selector):
         try:
             names = above.descent.names(above, name)
         except OSError as error:
-            _require_unlisted(error)
+            _require_unlisted(error, path)
             return ()
         return self._select_names(path, names)
 
@@ -246,14 +246,14 @@ class _Listing(_Selector):
         try:
             descent = Descent(self._root, path)
         except OSError as error:
-            _require_unlisted(error)
+            _require_unlisted(error, path)
             yield from self.select_unlisted(path)
             return
         with descent:
             try:
                 entries = descent.scan_start()
             except OSError as error:
-                _require_unlisted(error)
+                _require_unlisted(error, path)
                 yield from self.select_unlisted(path)
                 return
             yield from self.select_listed(path, entries, descent, descent.start)
@@ -263,7 +263,7 @@ class _Listing(_Selector):
         try:
             entries = descent.scan(above, name)
         except OSError as error:
-            _require_unlisted(error)
+            _require_unlisted(error, path)
             yield from self.select_listed(path, [], descent, None)
             return
         directory = descent.keep(above, name)
@@ -324,7 +324,7 @@ class _RealTree(_Listing):
                 try:
                     entries = descent.scan(above, name)
                 except OSError as error:
-                    _require_unlisted(error)
+                    _require_unlisted(error, path)
                     entries = []
                 kept = None
                 if below := real_directories(entries):
@@ -360,7 +360,7 @@ class _WholeTree(_Listing):
             try:
                 entries = descent.scan(above, name)
             except OSError as error:
-                _require_unlisted(error)
+                _require_unlisted(error, prefix + name)
                 continue
             prefix = f"{prefix}{name}/"
             if below := real_directories(entries):
@@ -420,14 +420,14 @@ class _FollowedTree(_Selector):
                 above.append(identity)
                 return entries_of(fd)
         except OSError as error:
-            _require_unlisted(error)
+            _require_unlisted(error, path)
             return []
 
 
-def _require_unlisted(error: OSError) -> None:
-    """A directory that cannot be listed has nothing in it that matches; raise other errors."""
+def _require_unlisted(error: OSError, path: str) -> None:
+    """Pass over a directory that cannot be listed; raise what says nothing of the directory."""
     if not tells_of_path(error):
-        raise error
+        raise about(error, _without_slash(path)) from None
 
 
 def _is_there(root: Root, path: str) -> bool:

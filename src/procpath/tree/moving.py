@@ -76,7 +76,7 @@ def _copy_and_remove(
             with target.blame:
                 staged.replace()
         # While it is held, its inode number is not given to another file.
-        remove_same(old, status, source.below)
+        remove_same(source, old, status)
 
 
 def _require_different(source: Place, target: Place) -> None:

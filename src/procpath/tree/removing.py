@@ -14,7 +14,7 @@ from collections.abc import Callable
 from errno import EBUSY, ELOOP, ESTALE, EXDEV
 from typing import NamedTuple, NoReturn, TypeAlias
 
-from procpath.errors import UnverifiedProcError
+from procpath.errors import UnverifiedProcError, about
 from procpath.linux import (
     AT_NO_AUTOMOUNT,
     AT_SYMLINK_NOFOLLOW,
@@ -36,7 +36,7 @@ from procpath.resolve.interface import Parent
 from procpath.resolve.reopen import reopen
 from procpath.resolve.stack import DirectoryStack
 from procpath.tree.descent import entries_of
-from procpath.tree.places import Blame, Place
+from procpath.tree.places import HostPlace, Place
 
 OnError: TypeAlias = Callable[[Callable[..., object], str, OSError], object]
 """Called with what failed, the path and the error, as ``onexc`` of ``shutil.rmtree``."""
@@ -73,20 +73,19 @@ def rmtree(place: Place, on_error: OnError, *, cross_mounts: bool = False) -> No
         on_error(os.lstat, place.text, error)
         return
     with parent.dirfd as dirfd:
-        name = os.fsdecode(parent.name)
-        _TreeRemoval(place, dirfd, name, on_error, cross_mounts).run()
+        _Removal(place, dirfd, os.fsdecode(parent.name), on_error, cross_mounts).run()
 
 
-def remove_same(parent: Parent, status: os.stat_result, path: Callable[[list[str]], str]) -> None:
+def remove_same(place: Place, parent: Parent, status: os.stat_result) -> None:
     """Remove what ``parent`` names, of any kind, if it still is the file of ``status``.
 
-    Raises ``ESTALE`` if it is another one. ``path`` makes paths for errors from names below it.
+    Raises ``ESTALE`` if it is another one. Errors name it as ``place``.
     """
     dirfd, name = parent.dirfd.value, os.fsdecode(parent.name)
     if stat.S_ISDIR(status.st_mode):
-        _SameRemoval(path, dirfd, name, status).run()
+        _SameRemoval(place, dirfd, name, status).run()
         return
-    with Blame(lambda: path([])):
+    with place.blame:
         if not os.path.samestat(os.stat(name, dir_fd=dirfd, follow_symlinks=False), status):
             raise _replaced()
         os.unlink(name, dir_fd=dirfd)
@@ -106,7 +105,7 @@ def remove_own(dirfd: int, name: str, made: os.stat_result | None) -> None:
         if made is None:
             os.rmdir(name, dir_fd=dirfd)
         else:
-            _OwnRemoval(lambda names: "/".join([name, *names]), dirfd, name, made).run()
+            _OwnRemoval(HostPlace(name), dirfd, name, made).run()
 
 
 def mount_of_entry(dirfd: int, name: str | bytes) -> int:
@@ -136,15 +135,9 @@ class _Removal:
     """One run, which starts in the directory of the top."""
 
     def __init__(
-        self,
-        path: Callable[[list[str]], str],
-        dirfd: int,
-        name: str,
-        on_error: OnError,
-        cross_mounts: bool,
+        self, place: Place, dirfd: int, name: str, on_error: OnError, cross_mounts: bool
     ) -> None:
-        self._path = path
-        """makes a path for errors from names below the top"""
+        self._place = place
         self._dirfd = dirfd
         self._name = name
         self._on_error = on_error
@@ -202,7 +195,10 @@ class _Removal:
 
     def _require_ours(self, fd: int) -> None:
         """Raise for a directory that is not one to remove."""
-        if self._mount is not None and mount_id(fd) != self._mount:
+        if self._mount is None:
+            self._place.require_changeable(fd)
+        elif mount_id(fd) != self._mount:
+            # On the same mount as the parent, it may be changed as that may.
             raise _crossing()
 
     def _unlink(self, dirfd: int, name: str) -> None:
@@ -239,34 +235,15 @@ class _Removal:
     def _report(self, function: Callable[..., object], names: list[str], error: OSError) -> None:
         if isinstance(error, UnverifiedProcError):
             raise error
-        path = self._path(names)
-        error.filename = path
-        self._on_error(function, path, error)
-
-
-class _TreeRemoval(_Removal):
-    """Removes what may be changed at a place."""
-
-    def __init__(
-        self, place: Place, dirfd: int, name: str, on_error: OnError, cross_mounts: bool
-    ) -> None:
-        super().__init__(place.below, dirfd, name, on_error, cross_mounts)
-        self._place = place
-
-    def _require_ours(self, fd: int) -> None:
-        super()._require_ours(fd)
-        if self._mount is None:
-            # Otherwise it is on the mount of the parent, which was asked about.
-            self._place.require_changeable(fd)
+        path = self._place.below(names)
+        self._on_error(function, path, about(error, path))
 
 
 class _SameRemoval(_Removal):
     """Removes a directory if it still is the one of ``status``, and stops at an error."""
 
-    def __init__(
-        self, path: Callable[[list[str]], str], dirfd: int, name: str, status: os.stat_result
-    ) -> None:
-        super().__init__(path, dirfd, name, reraise, cross_mounts=False)
+    def __init__(self, place: Place, dirfd: int, name: str, status: os.stat_result) -> None:
+        super().__init__(place, dirfd, name, reraise, cross_mounts=False)
         self._status = status
 
     def _require_ours(self, fd: int) -> None:

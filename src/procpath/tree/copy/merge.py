@@ -24,7 +24,6 @@ from procpath.tree.copy.tree import Choices, copy_found, copy_to, file_copier
 from procpath.tree.descent import list_names
 from procpath.tree.places import Blame, Place, RootedPlace, both, lies_within
 from procpath.tree.removing import mount_of_entry
-from procpath.tree.walking import below
 
 
 class MergedDirectory:
@@ -33,7 +32,7 @@ class MergedDirectory:
     def __init__(self, fd: int, place: Place) -> None:
         """``fd``, which was found at ``place``, stays the caller's."""
         self._root = Root.from_fd(fd, symlinks=False, special_files=place.special_files)
-        self.text = place.text
+        self._place = place
 
     @classmethod
     def at(cls, place: Place) -> Self:
@@ -60,13 +59,13 @@ class MergedDirectory:
 
     def entry(self, path: str) -> Place:
         """Return the place of a relative path in it."""
-        return _Entry(self._root, below(self.text, path), os.fsencode(f"/{path}"))
+        return _Entry(self._root, self._place.below([path]), os.fsencode(f"/{path}"))
 
     def names_in(self, path: str) -> list[str]:
         """Return the names in the directory at a relative path, which is empty for itself."""
         raw = os.fsencode(f"/{path}")
         with (
-            Blame(lambda: below(self.text, path) if path else self.text),
+            Blame(lambda: self._place.below([path] if path else [])),
             self._root.resolver.open(raw, LISTING_NOFOLLOW) as fd,
         ):
             return sorted(list_names(fd))
@@ -105,7 +104,7 @@ class Merge:
             todo = [""]
             while todo:
                 directory = todo.pop()
-                with self._going_on(out_of.text):
+                with self._going_on(source.text):
                     for name in out_of.names_in(directory):
                         path = f"{directory}/{name}" if directory else name
                         if not self._copy_entry(out_of.entry(path), into.entry(path)):
