@@ -239,6 +239,25 @@ def test_protected_symlinks_are_obeyed(
 
 
 @resolvers
+def test_a_protected_link_after_20_others(tmp_path: pathlib.Path, resolver: Resolver) -> None:
+    """The kernel looks twice at such a link, and counts all links twice: ELOOP after 20."""
+    above = "/file"
+    for number in range(25):
+        (tmp_path / f"to-{number}").symlink_to(above)
+        above = f"/to-{number}"
+    sticky = tmp_path / "sticky"
+    sticky.mkdir()
+    sticky.chmod(0o1777)
+    (tmp_path / "file").symlink_to("/sticky/by-1000")
+    (sticky / "by-1000").symlink_to("/nowhere")
+    os.lchown(sticky / "by-1000", 1000, 1000)
+    with fs_sysctls(protected_symlinks=1), Root.at(tmp_path, resolver=resolver) as root:
+        assert refusal(lambda: read(root, above)) == EACCES
+        assert refusal(lambda: root.find(os.fsencode(above))) == EACCES
+        assert root.try_find(os.fsencode(above)).value == -EACCES
+
+
+@resolvers
 def test_the_rights_of_who_asks_are_those_of_a_chrooted_process(
     tmp_path: pathlib.Path, resolver: Resolver
 ) -> None:

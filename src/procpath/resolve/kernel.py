@@ -18,6 +18,7 @@ from procpath.linux import (
     FIND_DIRECTORY,
     FIND_NOFOLLOW,
     RESOLVE_BENEATH,
+    RESOLVE_CACHED,
     RESOLVE_IN_ROOT,
     RESOLVE_NO_MAGICLINKS,
     RESOLVE_NO_SYMLINKS,
@@ -33,13 +34,12 @@ from procpath.resolve.interface import Parent, Resolver, Rules
 from procpath.resolve.reopen import open_checked_first
 from procpath.resolve.walk import Walker
 
-_ATTEMPTS = 4
-"""How often a lookup that raced with a rename is tried again before the walker does it."""
+_ATTEMPTS = 3
+"""how often a lookup that raced with a rename is tried again before the walker does it"""
 
 _PATH_MAX = 4096
 """include/uapi/linux/limits.h, with the NUL at the end"""
 
-_ASK_AGAIN = frozenset((-EAGAIN, -ELOOP))
 _ASK_THE_WALKER = frozenset((-EAGAIN, -ENOSYS, -EPERM))
 
 
@@ -113,8 +113,10 @@ class KernelResolver(Resolver):
 
     def try_find(self, path: bytes) -> Descriptor:
         fd = try_openat2(self.rootfd, path, self._find_how)
-        if fd.value in _ASK_AGAIN:
-            fd = self._ask_again(path, self._find_how, fd)
+        if fd.value == -EAGAIN:
+            fd = self._ask_again(path, self._find_how)
+        if fd.value == -ELOOP and self.rules.symlinks and not self._is_loop(path, FIND):
+            return self.walker.try_find(path)
         return self.walker.try_find(path) if self._must_walk(path, fd.value) else fd
 
     def _must_walk(self, path: bytes, refusal: int) -> bool:
@@ -210,30 +212,39 @@ class KernelResolver(Resolver):
             fd = try_openat2(self.rootfd, asked, how)
         else:
             fd = Descriptor(refusal)
-        if fd.value in _ASK_AGAIN:
-            fd = self._ask_again(asked, how, fd)
+        if fd.value == -EAGAIN:
+            fd = self._ask_again(asked, how)
         if fd.value >= 0:
             return fd
         if self._must_walk(path, fd.value):
             return self.walker.open(path, flags, mode)
-        if fd.value == -ELOOP and self.rules.symlinks and self._meets_magic(asked, flags):
-            raise self.about(MagicLinkError(), path)
+        if fd.value == -ELOOP and self.rules.symlinks:
+            if self._meets_magic(asked, flags):
+                raise self.about(MagicLinkError(), path)
+            if not self._is_loop(asked, flags):
+                return self.walker.open(path, flags, mode)
         raise self.about(os_error(-fd.value), path)
 
-    def _ask_again(self, path: bytes, how: OpenHow, fd: Descriptor) -> Descriptor:
-        """Ask openat2 again where its refusal may come from a rename elsewhere.
-
-        That is ``EAGAIN`` of a path with a ``..``; and ``ELOOP``, since a lookup that starts again
-        counts the links again, and more than 20 can then be too many.
-        """
+    def _ask_again(self, path: bytes, how: OpenHow) -> Descriptor:
+        """Ask openat2 again, which said ``EAGAIN``: a rename raced with a ``..``."""
         for _ in range(_ATTEMPTS):
-            refusal = fd.value
-            if refusal not in _ASK_AGAIN:
-                break
             fd = try_openat2(self.rootfd, path, how)
-            if fd.value == refusal == -ELOOP:
+            if fd.value != -EAGAIN:
                 break
         return fd
+
+    def _is_loop(self, path: bytes, flags: int) -> bool:
+        """Whether the ``ELOOP`` of ``path`` comes from one lookup alone.
+
+        When the kernel's lockless lookup fails, because of a rename elsewhere or to look at a
+        link in a sticky directory (may_follow_link()), it starts again and does not set its
+        count of links back: more than 20 can then be too many (path_openat() in fs/namei.c).
+        With ``RESOLVE_CACHED`` (Linux 5.12) it does not start again.
+        """
+        flags = FIND | flags & (os.O_DIRECTORY | os.O_NOFOLLOW)
+        fd = try_openat2(self.rootfd, path, open_how(flags, 0, self._resolve | RESOLVE_CACHED))
+        fd.close()
+        return fd.value == -ELOOP
 
     def _meets_magic(self, path: bytes, flags: int) -> bool:
         """Whether the ``ELOOP`` of ``path`` is that of a magic link.
