@@ -126,7 +126,7 @@ if sys.version_info >= (3, 13):
 
 @pytest.mark.parametrize("expected", EXPECTATIONS.values(), ids=EXPECTATIONS.keys())
 @pytest.mark.parametrize("start", ["", "a", "la", "e1/e1", "top.py", "nope"])
-def test_glob_finds_what_pathlib_finds_in_the_same_order(
+def test_glob_finds_what_pathlib_finds_in_its_order(
     tree: str, resolver: Resolver, start: str, expected: Callable[..., list[str]]
 ) -> None:
     path = rooted(tree, resolver, start)
@@ -235,7 +235,7 @@ ITERATIONS: dict[str, Callable[[RootedPath], Iterator[Any]]] = {
 
 
 @pytest.mark.parametrize("name", ITERATIONS)
-def test_few_descriptors_are_held_however_wide_and_deep_the_tree(
+def test_few_descriptors_are_held_in_any_tree(
     tmp_path: pathlib.Path, resolver: Resolver, name: str
 ) -> None:
     def held(top: pathlib.Path) -> list[int]:
@@ -257,7 +257,7 @@ def test_few_descriptors_are_held_however_wide_and_deep_the_tree(
 
 
 @pytest.mark.parametrize("name", ITERATIONS)
-def test_an_iteration_that_is_given_up_closes_what_it_holds(
+def test_an_iteration_given_up_closes_what_it_holds(
     tmp_path: pathlib.Path, resolver: Resolver, name: str
 ) -> None:
     deep(tmp_path, 20, ("a", "b"))
@@ -296,7 +296,7 @@ def test_directories_that_were_let_go_are_found_again(
 
 
 @pytest.mark.parametrize("pattern", ["**", "**/*", "**/canary", "*/*", "*/*/*", "**/b/*", "*/**/*"])
-def test_a_directory_that_becomes_a_link_is_not_followed(
+def test_a_directory_that_becomes_a_link_is_not_entered(
     tmp_path: pathlib.Path, resolver: Resolver, pattern: str
 ) -> None:
     """At each step of the iteration, what was seen to be a directory becomes a link."""
@@ -396,7 +396,7 @@ def test_types_are_found_where_lists_do_not_tell_them(
     }
 
 
-def test_an_entry_that_may_not_be_asked_for_its_type_has_none(
+def test_an_entry_whose_type_cannot_be_asked_has_none(
     untyped_image: pathlib.Path, tmp_path: pathlib.Path, resolver: Resolver
 ) -> None:
     def look() -> list[Any]:
@@ -427,7 +427,7 @@ GLOBS = st.text(st.sampled_from("aA.b\n*?[]!é"), min_size=1, max_size=6)
 
 
 @given(GLOBS, st.lists(NAMES, max_size=8), st.booleans())
-def test_a_filter_keeps_the_names_that_the_expression_matches(
+def test_a_filter_keeps_what_the_expression_matches(
     part: str, names: list[str], case_sensitive: bool
 ) -> None:
     matches = compile_name(part, case_sensitive)

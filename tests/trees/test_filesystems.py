@@ -58,7 +58,7 @@ def test_everything_is_kept(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", CLONING)
-def test_a_copy_shares_its_blocks_where_the_file_system_can(kind: str, tmp_path: Path) -> None:
+def test_a_copy_shares_blocks_if_possible(kind: str, tmp_path: Path) -> None:
     def inside(top: Path) -> None:
         block = os.urandom(MEGABYTE)
         with open(top / "big", "wb") as file:
@@ -92,7 +92,7 @@ def test_holes_stay_holes(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [name for name in FILE_SYSTEMS if name == "ext4"])
-def test_more_links_than_a_file_can_have_become_a_second_file(kind: str, tmp_path: Path) -> None:
+def test_too_many_hard_links_become_a_second_file(kind: str, tmp_path: Path) -> None:
     # A tmpfs allows any number of names, ext4 65,000 (EXT4_LINK_MAX).
     def inside(top: Path) -> int:
         source = top.parent / "tree"
@@ -150,7 +150,7 @@ def test_without_a_call_the_copy_is_the_same(
 
 @pytest.mark.parametrize("forbidden", [{}, {"renameat2": errno.ENOSYS}], ids=["with", "without"])
 @pytest.mark.parametrize("source", ["link", "tree", "fifo"])
-def test_what_has_taken_the_name_meanwhile_is_not_replaced(
+def test_a_name_taken_meanwhile_is_not_replaced(
     source: str, forbidden: Mapping[str, int], tmp_path: Path
 ) -> None:
     (tmp_path / "link").symlink_to("text")

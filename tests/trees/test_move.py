@@ -79,7 +79,7 @@ def test_across_file_systems_everything_is_kept(tmp_path: Path) -> None:
     with_memory(tmp_path, inside)
 
 
-def test_across_file_systems_it_replaces_what_a_rename_replaces(tmp_path: Path) -> None:
+def test_across_file_systems_it_replaces_as_a_rename(tmp_path: Path) -> None:
     def inside(memory: Path) -> None:
         source, target = RootedPath(tmp_path), RootedPath(memory)
         write(memory / "victim", "not written through the link")
@@ -148,7 +148,7 @@ def test_an_interrupted_move_leaves_one_whole_tree(tmp_path: Path) -> None:
     assert with_memory(tmp_path, inside) > 20
 
 
-def test_a_source_that_was_replaced_meanwhile_is_not_removed(tmp_path: Path) -> None:
+def test_a_source_replaced_meanwhile_is_not_removed(tmp_path: Path) -> None:
     def inside(memory: Path) -> None:
         root = RootedPath(memory)
         for name in ("file", "tree/file"):
@@ -171,7 +171,7 @@ def test_a_source_that_was_replaced_meanwhile_is_not_removed(tmp_path: Path) -> 
     with_memory(tmp_path, inside)
 
 
-def test_a_tree_with_a_mount_in_it_is_not_moved_to_another_file_system(tmp_path: Path) -> None:
+def test_a_tree_with_a_mount_stays_on_its_file_system(tmp_path: Path) -> None:
     write(tmp_path / "tree/file")
     (tmp_path / "tree/mounted").mkdir()
 
@@ -249,7 +249,7 @@ def test_the_root_itself_is_not_moved(tmp_path: Path) -> None:
     assert (tmp_path / "root/file").exists()
 
 
-def test_what_may_not_be_removed_is_copied_and_the_error_raised(tmp_path: Path) -> None:
+def test_what_cannot_be_removed_is_copied_and_an_error(tmp_path: Path) -> None:
     def inside(memory: Path) -> None:
         write(memory / "tree/sub/file")
         (memory / "tree/sub").chmod(0o555)

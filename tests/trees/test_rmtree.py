@@ -75,7 +75,7 @@ def test_links_are_removed_and_never_followed(tmp_path: Path, root: RootedPath) 
     assert os.listdir(tmp_path / "outside") == ["file"]
 
 
-def test_the_way_to_the_top_goes_through_links_inside_the_root(tmp_path: Path) -> None:
+def test_links_on_the_way_to_the_top_are_followed(tmp_path: Path) -> None:
     write(tmp_path / "root/real/tree/file")
     (tmp_path / "root/link").symlink_to("/real")
     RootedPath(tmp_path / "root").joinpath("link/tree").rmtree()
@@ -127,7 +127,7 @@ def test_a_closed_root_is_no_error_to_ignore(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ten_thousand_levels_are_removed_with_twenty_descriptors(tmp_path: Path) -> None:
+def test_ten_thousand_levels_take_twenty_descriptors(tmp_path: Path) -> None:
     def inside(memory: Path) -> None:
         (memory / "deep").mkdir()
         dig(memory / "deep", 10_000)
@@ -221,7 +221,7 @@ def test_a_mount_point_as_the_top_is_refused(tmp_path: Path) -> None:
     private_mounts(inside)
 
 
-def test_mounts_of_another_namespace_are_neither_entered_nor_detached(tmp_path: Path) -> None:
+def test_mounts_of_another_namespace_stay(tmp_path: Path) -> None:
     """Linux lets a process unlink the mount points of another mount namespace (since 3.18)."""
     write(tmp_path / "precious", "precious")
     write(tmp_path / "root/tree/file")
@@ -268,7 +268,7 @@ def told_by_shutil(top: Path, below: Path) -> list[Failure]:
     return told
 
 
-def test_errors_are_told_as_shutil_tells_them_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_errors_are_reported_as_by_shutil(tmp_path: Path) -> None:
     for name in ("ours", "theirs"):
         top = tmp_path / name
         write(top / "tree/a/file")
@@ -383,7 +383,7 @@ def test_entries_that_vanish_meanwhile_are_no_errors(tmp_path: Path) -> None:
         assert told in ([], *([failure] for failure in allowed))
 
 
-def test_a_directory_that_is_moved_away_takes_nothing_with_it(tmp_path: Path) -> None:
+def test_a_directory_moved_away_takes_nothing_with_it(tmp_path: Path) -> None:
     """Going up from a directory that was moved would go on in somebody else's."""
 
     def inside(memory: Path) -> None:
@@ -413,7 +413,7 @@ def test_a_directory_that_is_moved_away_takes_nothing_with_it(tmp_path: Path) ->
     on_tmpfs(tmp_path, inside)
 
 
-def test_directories_swapped_for_links_are_not_gone_through(tmp_path: Path) -> None:
+def test_directories_swapped_for_links_are_not_entered(tmp_path: Path) -> None:
     """Seen as directories, links by the time they are entered."""
     for number in range(5):
         write(tmp_path / f"root/tree/{number}/file")
