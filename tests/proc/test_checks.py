@@ -36,7 +36,7 @@ def kind_of(mode: int) -> checks.Kind:
     return checks.LINK if stat.S_ISLNK(mode) else checks.FILE
 
 
-def test_every_entry_of_the_running_kernels_procfs_passes() -> None:
+def test_every_entry_of_the_running_kernel_passes() -> None:
     """No false alarm on any file, directory or link: all of ``/proc``, all of this process."""
     device = os.stat("/proc").st_dev
     examined = 0
@@ -59,7 +59,7 @@ def test_every_entry_of_the_running_kernels_procfs_passes() -> None:
     assert examined > 1000
 
 
-def test_root_processes_and_descriptor_directories_pass_by_their_kinds() -> None:
+def test_directories_pass_by_their_kinds() -> None:
     for path, kind in {
         "/proc": checks.ROOT,
         f"/proc/{os.getpid()}": checks.PROCESS,
@@ -244,7 +244,7 @@ def test_types_that_procfs_does_not_have_are_refused(tmp_path: Path) -> None:
     assert not passes(checks.require_usual, checks.PROCESS, os.lstat("/proc/self"))
 
 
-def test_mount_number_tells_mounts_of_one_file_system_apart() -> None:
+def test_mount_number_distinguishes_mounts() -> None:
     def numbers() -> tuple[int | None, int | None, int | None]:
         linux.mount(
             f"/proc/{os.getpid()}/environ".encode(),
@@ -266,7 +266,7 @@ def test_mount_number_tells_mounts_of_one_file_system_apart() -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM, errno.EACCES])
-def test_mount_number_is_none_where_statx_is_not_to_be_had(number: int) -> None:
+def test_mount_number_is_none_without_statx(number: int) -> None:
     def asked() -> int | None:
         forbid({"statx": number})
         with held("/proc") as root:
@@ -283,7 +283,7 @@ def test_listing_is_read_from_the_start_every_time() -> None:
             checks.require_listed(directory, "status", st, "/proc/self/status")
 
 
-def test_listing_with_another_inode_or_type_or_without_the_name_is_refused() -> None:
+def test_listing_that_differs_is_refused() -> None:
     with held(f"/proc/{os.getpid()}") as directory:
         status = os.stat("status", dir_fd=directory)
         with pytest.raises(UnverifiedProcError, match="listed as inode"):

@@ -48,7 +48,7 @@ def test_processes_go_on_after_their_procfs(source: Any) -> None:
 
 
 @pytest.mark.usefixtures("busy_threads")
-def test_process_closed_in_use_never_answers_for_another() -> None:
+def test_process_closed_in_use_is_not_another() -> None:
     proc = VerifiedProc.default()
     used: list[Any] = []
     stop = threading.Event()

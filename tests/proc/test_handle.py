@@ -53,7 +53,7 @@ def test_auto_takes_the_next_best_source_and_says_why(number: int) -> None:
 
 
 @pytest.mark.parametrize("source", ["fsopen", "open_tree"])
-def test_source_that_was_asked_for_and_is_not_to_be_had_is_the_systems_error(source: Any) -> None:
+def test_unavailable_source_is_the_systems_error(source: Any) -> None:
     def make() -> None:
         forbid({source: errno.EPERM})
         VerifiedProc(source=source)
@@ -62,7 +62,7 @@ def test_source_that_was_asked_for_and_is_not_to_be_had_is_the_systems_error(sou
         run_in_child(make)
 
 
-def test_auto_passes_on_errors_that_are_no_missing_feature() -> None:
+def test_auto_passes_on_other_errors() -> None:
     def make() -> None:
         forbid({"fsopen": errno.ENOMEM})
         VerifiedProc()
@@ -73,7 +73,7 @@ def test_auto_passes_on_errors_that_are_no_missing_feature() -> None:
 
 
 @pytest.mark.root
-def test_mount_calls_are_not_used_before_linux_5_2_whatever_was_ported_back(
+def test_no_mount_calls_before_linux_5_2(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     real = os.uname()
@@ -106,7 +106,7 @@ def _unescaped(mount_point: bytes) -> bytes:
     return re.sub(rb"\\(\d{3})", lambda found: bytes([int(found[1], 8)]), mount_point)
 
 
-def test_masked_procfs_of_a_user_namespace_is_fallen_back_to() -> None:
+def test_masked_procfs_is_fallen_back_to() -> None:
     """Where a part is masked, the kernel gives no new instance (EPERM) and no clone (EINVAL)."""
 
     def inside() -> tuple[str, dict[str, str], bool]:
@@ -140,7 +140,7 @@ def test_masked_procfs_of_a_user_namespace_is_fallen_back_to() -> None:
     assert why == {"source fsopen": "EPERM", "source open_tree": "EINVAL"}
 
 
-def test_new_instance_shows_our_own_pid_namespace_where_proc_shows_another() -> None:
+def test_new_instance_shows_our_own_pid_namespace() -> None:
     """dotnet/runtime #99887."""
 
     def inside() -> list[tuple[str, bool, int, bool, list[str]]]:
@@ -177,7 +177,7 @@ def in_pid_namespace(func: Callable[[], Any]) -> Any:
     return private_mounts(outer)
 
 
-def test_procfs_of_a_pid_namespace_that_lacks_us_says_so() -> None:
+def test_procfs_that_lacks_us_says_so() -> None:
     def inside() -> tuple[str, int, bool]:
         place = tempfile.mkdtemp()
         with first_of_a_pid_namespace(place), VerifiedProc(place) as proc:
@@ -194,7 +194,7 @@ def test_procfs_of_a_pid_namespace_that_lacks_us_says_so() -> None:
     assert (processes, alive) == (1, True)
 
 
-def test_another_place_than_proc_never_becomes_a_new_instance() -> None:
+def test_another_place_is_never_a_new_instance() -> None:
     """A new instance would show our PID namespace, and not the one that is mounted there."""
 
     def inside() -> tuple[str, int, str]:
@@ -216,7 +216,7 @@ def test_another_place_than_proc_never_becomes_a_new_instance() -> None:
 
 
 @pytest.mark.parametrize("hidepid", ["1", "2", "4"])
-def test_hidden_process_is_a_permission_error_and_a_missing_one_is_gone(hidepid: str) -> None:
+def test_hidden_process_is_a_permission_error(hidepid: str) -> None:
     def inside() -> tuple[list[str], bool]:
         place = tempfile.mkdtemp()
         os.chmod(place, 0o755)
@@ -332,7 +332,7 @@ def test_wrong_names_get_the_systems_error(lookup: str) -> None:
 @pytest.mark.parametrize(
     "name", ["", "/version", "..", "sys/../version", "sys//fs", "./version", "version/", "a\0b"]
 )
-def test_names_that_could_lead_elsewhere_are_value_errors(name: str) -> None:
+def test_names_that_lead_elsewhere_are_value_errors(name: str) -> None:
     with VerifiedProc() as proc, proc.process() as process:
         for call in (proc.open, proc.readlink, process.open, process.readlink, process.read_text):
             with pytest.raises(ValueError):
@@ -352,7 +352,7 @@ def test_names_of_other_types_are_type_errors(name: Any) -> None:
 
 
 @pytest.mark.parametrize("mode", ["", "a", "r+", "x", "rw", "bw", "U"])
-def test_other_modes_than_reading_or_writing_are_value_errors(mode: str) -> None:
+def test_other_modes_are_value_errors(mode: str) -> None:
     with VerifiedProc() as proc, proc.process() as process:
         with pytest.raises(ValueError, match="mode"):
             proc.open("version", mode)
@@ -412,7 +412,7 @@ def test_path_of_another_type_is_a_type_error(path: Any) -> None:
 
 
 @pytest.mark.root
-def test_path_may_be_bytes_or_a_path_and_nul_is_a_value_error() -> None:
+def test_path_may_be_bytes_or_a_path() -> None:
     for path in (b"/proc", Path("/proc"), "/proc/", "//proc"):
         with VerifiedProc(path) as proc:  # type: ignore[arg-type]
             assert proc.source == "fsopen"
@@ -458,7 +458,7 @@ def test_checks_tell_how_overmounts_are_found(lookup: str) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM, errno.EACCES])
-def test_openat2_that_is_forbidden_later_is_done_without(number: int) -> None:
+def test_openat2_forbidden_later_is_done_without(number: int) -> None:
     """A process that puts itself into a sandbox after it has opened its procfs."""
 
     def inside() -> bool:
@@ -523,7 +523,7 @@ def test_reopening_gives_a_new_file_of_the_same_object(source: Any, tmp_path: Pa
 
 @pytest.mark.root
 @pytest.mark.parametrize("source", SOURCES)
-def test_entry_names_the_link_by_which_a_held_file_is_changed(source: Any, tmp_path: Path) -> None:
+def test_entry_names_the_link_of_a_held_file(source: Any, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch()
     held = os.open(path, os.O_PATH | os.O_CLOEXEC)
@@ -591,7 +591,7 @@ def test_failing_construction_leaves_no_descriptor(source: Any) -> None:
     assert private_mounts(inside)
 
 
-def test_new_instance_that_is_kept_shows_processes_alone() -> None:
+def test_new_instance_shows_processes_alone() -> None:
     def inside() -> tuple[list[str], str, int]:
         with VerifiedProc(source="fsopen") as proc:
             held = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=proc.fileno())

@@ -49,7 +49,7 @@ READS: dict[str, Callable[[ProcessDir], object]] = {
 
 @pytest.mark.parametrize("lookup", LOOKUPS)
 @pytest.mark.parametrize("source", ["fsopen", "mounted"])
-def test_every_read_after_the_end_says_that_the_process_is_gone(source: Any, lookup: str) -> None:
+def test_every_read_after_the_end_says_gone(source: Any, lookup: str) -> None:
     def inside() -> None:
         forbid(LOOKUPS[lookup])
         with VerifiedProc(source=source) as proc:
@@ -69,7 +69,7 @@ def test_every_read_after_the_end_says_that_the_process_is_gone(source: Any, loo
     run_in_child(inside)
 
 
-def test_file_that_was_open_at_the_end_says_that_the_process_is_gone() -> None:
+def test_open_file_says_that_the_process_is_gone() -> None:
     proc = VerifiedProc.default()
     with living() as pid:
         process = proc.process(pid)
@@ -119,7 +119,7 @@ def test_zombie_has_ended_and_keeps_only_its_status() -> None:
 
 
 @pytest.mark.machine_root
-def test_process_goes_on_when_only_its_main_thread_has_ended() -> None:
+def test_process_goes_on_without_its_main_thread() -> None:
     exit_thread = {"x86_64": 60, "aarch64": 93}[platform.machine()]
 
     def end_main_thread() -> None:
@@ -157,7 +157,7 @@ def test_process_goes_on_when_only_its_main_thread_has_ended() -> None:
 
 
 @pytest.mark.parametrize("source", ["fsopen", "mounted"])
-def test_recycled_pid_is_never_taken_for_the_old_process(source: Any) -> None:
+def test_recycled_pid_is_not_the_old_process(source: Any) -> None:
     def first_of_a_namespace() -> tuple[int, int, list[str], list[str], bool]:
         linux.mount(b"proc", b"/proc", b"proc")
         with VerifiedProc(source=source) as proc:
@@ -239,7 +239,7 @@ def test_self_is_found_anew_after_fork(source: Any) -> None:
         assert self_answers(proc)
 
 
-def test_self_is_found_anew_after_a_fork_that_python_does_not_know_of() -> None:
+def test_self_after_a_fork_unknown_to_python() -> None:
     """C libraries fork without ``os.register_at_fork``."""
     with VerifiedProc() as proc:
         assert self_answers(proc)
@@ -250,7 +250,7 @@ def test_self_is_found_anew_after_a_fork_that_python_does_not_know_of() -> None:
         assert os.waitpid(pid, 0) == (pid, 0)
 
 
-def test_self_is_found_anew_when_parent_and_child_have_the_same_pid() -> None:
+def test_self_where_parent_and_child_have_the_same_pid() -> None:
     """The first process of a PID namespace that is forked by the first of another: both are 1."""
 
     def second(parents: VerifiedProc) -> dict[str, object]:
@@ -421,7 +421,7 @@ def test_closed_handles_say_so_and_close_twice() -> None:
             read(process)
 
 
-def test_handles_that_nobody_closed_close_without_a_warning() -> None:
+def test_forgotten_handles_close_without_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         proc = VerifiedProc()
@@ -436,7 +436,7 @@ def test_handles_that_nobody_closed_close_without_a_warning() -> None:
 
 
 @pytest.mark.parametrize("lookup", LOOKUPS)
-def test_attacker_who_mounts_and_unmounts_meanwhile_gets_no_lie_through(lookup: str) -> None:
+def test_mounting_and_unmounting_gets_no_lie_through(lookup: str) -> None:
     """Each answer is the truth or a refusal, on each way of looking names up."""
 
     def victim() -> Counter[str]:

@@ -62,7 +62,7 @@ def test_entry_of_another_kind_is_refused(
 
 
 @pytest.mark.parametrize("way", LOOKUPS)
-def test_descriptor_that_became_another_directory_is_not_believed(way: str) -> None:
+def test_descriptor_of_another_directory_is_refused(way: str) -> None:
     """Daemons close every descriptor; what then gets the number is not procfs's directory."""
 
     def inside() -> None:
@@ -85,7 +85,7 @@ def replace(fd: int, path: str) -> None:
     os.close(other)
 
 
-def test_reopening_through_another_processes_directory_is_refused(tmp_path: Path) -> None:
+def test_reopening_through_another_process_is_refused(tmp_path: Path) -> None:
     """Its links are as real as ours, and lead to other files: only the object itself tells."""
     (tmp_path / "ours").write_text("ours")
     (tmp_path / "theirs").write_text("theirs")
@@ -105,7 +105,7 @@ def test_reopening_through_another_processes_directory_is_refused(tmp_path: Path
             run_in_child(inside, pid)
 
 
-def test_reopening_touches_nothing_before_the_link_is_checked() -> None:
+def test_reopening_checks_the_link_first() -> None:
     def inside() -> str:
         directory = lying_directory() + "/fd"
         own_fd = VerifiedProc(source="mounted").self_fd()
@@ -132,7 +132,7 @@ def act_before_opening(monkeypatch: pytest.MonkeyPatch, name: str, act: Callable
 
 
 @pytest.mark.parametrize("way", LOOKUPS)
-def test_link_that_is_covered_between_check_and_open_is_refused(
+def test_link_covered_before_it_is_opened_is_refused(
     way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def inside() -> int:
@@ -152,7 +152,7 @@ def test_link_that_is_covered_between_check_and_open_is_refused(
 
 
 @pytest.mark.parametrize("way", LOOKUPS)
-def test_link_that_was_covered_only_while_it_was_followed_is_followed_again(
+def test_link_covered_while_followed_is_followed_again(
     way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The attacker is gone before anybody can look: only the count of changes tells."""
@@ -184,7 +184,7 @@ def test_link_that_was_covered_only_while_it_was_followed_is_followed_again(
     assert private_mounts(inside) == (True, 4)
 
 
-def test_link_that_is_covered_already_is_not_opened_to_see_what_it_is() -> None:
+def test_covered_link_is_not_opened() -> None:
     """Opening a FIFO waits for ever, and a device may do something."""
 
     def inside() -> None:
@@ -196,7 +196,7 @@ def test_link_that_is_covered_already_is_not_opened_to_see_what_it_is() -> None:
         private_mounts(inside)
 
 
-def test_procfs_that_lacks_us_is_not_used_as_it_is_mounted() -> None:
+def test_procfs_that_lacks_us_is_not_used_mounted() -> None:
     """Whether its links are covered meanwhile, only a mountinfo of ours tells."""
 
     def inside() -> bool:
@@ -211,7 +211,7 @@ def test_procfs_that_lacks_us_is_not_used_as_it_is_mounted() -> None:
     assert private_mounts(inside)
 
 
-def test_link_that_is_covered_each_time_it_is_followed_is_refused(
+def test_link_covered_each_time_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def inside() -> None:
@@ -229,7 +229,7 @@ def test_link_that_is_covered_each_time_it_is_followed_is_refused(
         private_mounts(inside)
 
 
-def test_attacker_who_covers_and_uncovers_a_link_is_never_followed() -> None:
+def test_covering_and_uncovering_a_link_gets_nothing() -> None:
     def victim() -> Counter[str]:
         link, place = lying_link(), own("exe")
         truth = os.stat("/proc/self/exe")
@@ -267,7 +267,7 @@ def test_attacker_who_covers_and_uncovers_a_link_is_never_followed() -> None:
 
 @pytest.mark.parametrize("what", [fifo, lambda: "/dev/zero"], ids=["FIFO", "device"])
 @pytest.mark.parametrize("way", ["mount numbers", "listings"])
-def test_file_that_is_covered_between_two_looks_neither_hangs_nor_deceives(
+def test_file_covered_between_two_looks_is_refused(
     way: str, what: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def inside() -> None:

@@ -95,7 +95,7 @@ def test_maps_of_a_process_in_our_user_namespace() -> None:
     assert maps == (same, same)
 
 
-def test_maps_of_a_process_in_a_child_of_our_user_namespace() -> None:
+def test_maps_in_a_child_of_our_user_namespace() -> None:
     def inside() -> tuple[object, object]:
         unshared, mapped = os.pipe(), os.pipe()
 

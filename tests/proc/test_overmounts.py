@@ -111,7 +111,7 @@ def test_something_else_in_place_of_proc_is_refused(attack: str, source: Any, st
 
 @pytest.mark.machine_root
 @pytest.mark.parametrize("attack", WHOLE_PROC)
-def test_something_else_in_place_of_proc_does_not_matter_to_a_new_instance(attack: str) -> None:
+def test_new_instance_where_proc_is_something_else(attack: str) -> None:
     def victim() -> bool:
         WHOLE_PROC[attack]()
         with VerifiedProc() as proc:
@@ -147,7 +147,7 @@ def test_no_proc_at_all_is_no_matter_to_a_new_instance() -> None:
 
 @pytest.mark.machine_root
 @pytest.mark.parametrize("source", ["mounted", "open_tree"])
-def test_no_proc_at_all_is_refused_where_a_mount_is_needed(source: Any) -> None:
+def test_no_proc_at_all_is_refused(source: Any) -> None:
     def victim() -> None:
         without_proc()
         VerifiedProc(source=source)
@@ -193,7 +193,7 @@ def test_mount_over_one_descriptors_entry_is_refused(entry: str, lookup: str) ->
     assert private_mounts(victim) == expected
 
 
-def test_mounts_that_came_after_a_directory_was_held_do_not_cover_it() -> None:
+def test_held_directory_is_not_covered_later() -> None:
     """What is held is the directory that was verified, whatever is mounted over it later."""
 
     def victim() -> tuple[object, ...]:
@@ -219,7 +219,7 @@ def test_overmounted_directory_on_the_way_is_named() -> None:
     assert raised.value.filename == "/proc/sys/fs/protected_symlinks"
 
 
-def test_overmount_of_one_entry_leaves_the_others_readable() -> None:
+def test_overmount_leaves_other_entries_readable() -> None:
     """Masked and read-only entries are what every container has: only they are refused."""
 
     def victim() -> tuple[str, bool]:
@@ -248,7 +248,7 @@ def test_procfs_in_another_place_is_used_where_it_is() -> None:
 
 
 @pytest.mark.parametrize("calls", LOOKUPS.values(), ids=LOOKUPS)
-def test_every_question_has_its_answer_where_nothing_is_mounted(calls: Mapping[str, int]) -> None:
+def test_every_question_is_answered_without_mounts(calls: Mapping[str, int]) -> None:
     """No check refuses what is real, on any of the ways down."""
 
     def reader() -> tuple[list[object], list[object]]:
@@ -290,7 +290,7 @@ def test_procfs_of_a_container_is_refused(lookup: str, pids: str) -> None:
     assert str(raised.value.filename).endswith("/root/proc")
 
 
-def test_links_are_not_followed_from_another_mount_namespace() -> None:
+def test_no_link_from_another_mount_namespace() -> None:
     """A thread can have one of its own, and watches the mounts of that."""
 
     def inside() -> tuple[list[BaseException], bool]:

@@ -65,7 +65,7 @@ def test_everything_is_told_as_plain_paths_tell_it(source: Any, lookup: str) -> 
         run_in_child(inside, pid)
 
 
-def test_start_time_is_in_ticks_since_the_start_of_the_machine() -> None:
+def test_start_time_is_in_ticks_since_boot() -> None:
     ticks = os.sysconf("SC_CLK_TCK")
     with open("/proc/uptime") as uptime:
         before = float(uptime.read().split()[0])
@@ -84,7 +84,7 @@ def name_oneself(comm: bytes) -> None:
 @pytest.mark.parametrize(
     "comm", [b") Z 1 (", b"a b) R 2 3", b"\xff)\n)", b"", b"((((((((((((((", b"))", b"\n) S"]
 )
-def test_program_name_cannot_deceive_the_reader_of_stat(comm: bytes) -> None:
+def test_program_name_does_not_forge_stat(comm: bytes) -> None:
     """What ``stat`` has in parentheses is whatever the process likes (prctl PR_SET_NAME)."""
     with living() as honest, living(lambda: name_oneself(comm)) as liar:
         proc = VerifiedProc.default()
@@ -104,7 +104,7 @@ def test_bytes_that_are_not_utf_8_survive() -> None:
                 assert raw.readline() == b"\xff\r\xfe\n"
 
 
-def test_id_maps_are_those_of_the_processes_user_namespace() -> None:
+def test_id_maps_of_a_user_namespace() -> None:
     ready, mapped = os.pipe(), os.pipe()
 
     def unshare() -> None:
@@ -192,7 +192,7 @@ def test_only_links_are_followed_and_only_at_the_end(lookup: str) -> None:
     }
 
 
-def test_missing_name_of_a_living_process_is_file_not_found() -> None:
+def test_missing_name_is_file_not_found() -> None:
     with VerifiedProc.default().process() as process:
         for call in (process.read_text, process.readlink, process.open, process.listdir):
             with pytest.raises(FileNotFoundError) as raised:
@@ -201,7 +201,7 @@ def test_missing_name_of_a_living_process_is_file_not_found() -> None:
 
 
 @pytest.mark.parametrize("name", ["root", "cwd", "exe", "ns/mnt", "fd/0"])
-def test_process_of_another_user_says_which_right_is_missing(name: str) -> None:
+def test_process_of_another_user_needs_a_right(name: str) -> None:
     def inside(pid: int) -> None:
         become_user(1000)
         with VerifiedProc() as proc, proc.process(pid) as process:
@@ -220,7 +220,7 @@ def test_process_of_another_user_says_which_right_is_missing(name: str) -> None:
         run_in_child(inside, pid)
 
 
-def test_missing_right_is_named_after_the_procfs_was_closed_too() -> None:
+def test_missing_right_is_named_after_closing() -> None:
     def inside(pid: int) -> str:
         become_user(1000)
         with VerifiedProc() as proc:
@@ -233,7 +233,7 @@ def test_missing_right_is_named_after_the_procfs_was_closed_too() -> None:
         assert "needs CAP_SYS_PTRACE" in run_in_child(inside, pid)
 
 
-def test_file_that_needs_tracing_says_which_right_is_missing() -> None:
+def test_file_that_needs_tracing_needs_a_right() -> None:
     def inside(pid: int) -> str:
         become_user(1000)
         with VerifiedProc() as proc, proc.process(pid) as process:
@@ -253,7 +253,7 @@ def test_file_that_needs_tracing_says_which_right_is_missing() -> None:
         assert "CAP_SYS_PTRACE" in run_in_child(inside, pid)
 
 
-def test_process_of_the_same_user_that_is_not_dumpable_says_so() -> None:
+def test_process_that_is_not_dumpable_says_so() -> None:
     def hide() -> None:
         become_user(1000)
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
@@ -272,7 +272,7 @@ def test_process_of_the_same_user_that_is_not_dumpable_says_so() -> None:
     assert "not dumpable" in told
 
 
-def test_process_outside_of_our_user_namespace_says_where_the_capability_is_needed() -> None:
+def test_process_outside_of_our_user_namespace() -> None:
     def inside(pid: int) -> str:
         linux.unshare(linux.CLONE_NEWUSER)
         with VerifiedProc(source="mounted") as proc, proc.process(pid) as process:
@@ -288,7 +288,7 @@ def test_process_outside_of_our_user_namespace_says_where_the_capability_is_need
 
 
 @pytest.mark.parametrize("lookup", LOOKUPS)
-def test_own_entries_are_readable_when_we_are_not_dumpable(lookup: str) -> None:
+def test_own_entries_when_we_are_not_dumpable(lookup: str) -> None:
     def inside() -> tuple[bool, str]:
         become_user(1000)
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
@@ -320,7 +320,7 @@ def test_thread_id_is_taken_as_the_kernel_takes_it() -> None:
         thread.join()
 
 
-def test_kernel_thread_is_read_without_a_memory_of_its_own() -> None:
+def test_kernel_thread_is_read_without_memory() -> None:
     with VerifiedProc.default().process(2) as kthreadd:
         assert kthreadd.is_alive()
         assert kthreadd.read_text("comm") == "kthreadd\n"
@@ -409,7 +409,7 @@ def test_process_dir_is_not_copied() -> None:
 
 
 @pytest.mark.parametrize("lookup", LOOKUPS)
-def test_descriptors_of_another_user_say_which_right_is_missing(lookup: str) -> None:
+def test_descriptors_of_another_user_need_a_right(lookup: str) -> None:
     def inside(pid: int) -> list[str]:
         become_user(1000)
         forbid(LOOKUPS[lookup])

@@ -201,7 +201,7 @@ def require_device(st: os.stat_result, device: int, where: str) -> None:
 
 
 def mount_id(fd: int) -> int | None:
-    """Return the ID of the mount that ``fd`` was reached through, or None if it is not told.
+    """Return the ID of the mount that ``fd`` was reached through, or None if it is not known.
 
     ``STATX_MNT_ID_UNIQUE`` (Linux 6.8) is never given to a second mount. ``STATX_MNT_ID``
     (Linux 5.8) may be, after an unmount; but not while a descriptor on the mount is held.

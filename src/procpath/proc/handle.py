@@ -39,21 +39,23 @@ class VerifiedProc:
 
     Parameters:
         path: Where a procfs is mounted, a host path: ``/proc``, or ``/host/proc`` in an agent's
-            container. It must be the mount point itself and no link.
+            container. It must be the mount point itself, not a link, and mounted in our own mount
+            namespace: a container's ``/proc/PID/root/proc`` is refused, for its owner can mount
+            on it meanwhile.
         source: ``"fsopen"``, a new instance of our own (Linux 5.2, needs CAP_SYS_ADMIN), which
             shows the processes of our own PID namespace and nobody can mount on; only for
             ``/proc``. ``"open_tree"``, a clone of the mount at ``path`` without the mounts in
             it (the same needs). ``"mounted"``, the mount at ``path`` as it is, each entry
-            checked. ``"auto"``, the first of them that is to be had; for another path than
+            checked. ``"auto"``, the first that is available; for another path than
             ``/proc`` never ``"fsopen"``, for that mount may show another PID namespace.
 
-    Falling back is silent (and told by :attr:`checks`); a failing check never is. Names are
+    Falling back is silent (:attr:`checks` shows it); a failing check never is. Names are
     relative to the procfs, without ``..``: ``"version"``, ``"sys/fs/protected_symlinks"``,
     ``"self/status"``, ``"mounts"``. Its plain links ``self``, ``thread-self``, ``mounts`` and
     ``net`` are followed, magic links never (``MagicLinkError``).
 
     An instance is good for many threads and for children made by ``fork``, where everything
-    about this process is found anew. It goes on to show the PID namespace that it was made in.
+    about this process is found again. It goes on showing the PID namespace that it was made in.
 
     Raises ``UnverifiedProcError`` when a check fails, ``ValueError`` for an unknown source or
     ``"fsopen"`` with another path, and the ``OSError`` of the last source that was tried.
@@ -174,7 +176,7 @@ class VerifiedProc:
 
         Raises ``ProcessGoneError`` when there is none; ``PermissionError`` when the mount
         option ``hidepid`` hides it; ``ValueError`` for a ``bool`` or a number below 1;
-        ``TypeError`` for what is no integer; ``FileNotFoundError`` without ``pid``, when this
+        ``TypeError`` for anything but an integer; ``FileNotFoundError`` without ``pid``, when this
         process is not in the procfs's PID namespace; and ``UnverifiedProcError``.
         """
         if pid is None:

@@ -214,7 +214,7 @@ class Lookup:
         )
 
     def _mount_number(self, thread: str) -> bytes | None:
-        """Return the mount ID of the root as mountinfo has it; None if it is not told."""
+        """Return the mount ID of the root as mountinfo has it; None if it is not known."""
         facts = linux.statx_or_none(self.root.value, linux.STATX_MNT_ID)
         if facts is not None and facts.mask & linux.STATX_MNT_ID:
             return b"%d" % facts.mnt_id

@@ -264,7 +264,7 @@ class SelfFd:
         self, fd: int, held: os.stat_result, found: os.stat_result, name: str
     ) -> None:
         """Require that the link of ``fd`` led to what that holds (as in CVE-2025-31133)."""
-        # An overlay may number a file anew when it is opened for writing and thereby copied up.
+        # An overlay may give a file another number when it is opened for writing, and copied up.
         if not os.path.samestat(held, found) and not os.path.samestat(os.fstat(fd), found):
             raise UnverifiedProcError(_ANOTHER_OBJECT, self._where(name))
 

@@ -173,7 +173,7 @@ class ProcessDir:
         Only its last component may be a link. ``flags`` as for ``os.open``; ``O_CLOEXEC`` and
         ``O_NOCTTY`` are added, ``O_NOFOLLOW`` is a ``ValueError``. Returns a descriptor that
         is the caller's, of an object that need not be of procfs. An ``OSError`` with
-        ``EINVAL`` says that ``name`` is no link.
+        ``EINVAL`` means that ``name`` is not a link.
         """
         return self.opened_link(name, flags).detach()
 
@@ -206,7 +206,7 @@ class ProcessDir:
             raise self._explained(error, name or "") from None
 
     def is_alive(self) -> bool:
-        """Whether the process has not ended. A zombie has, unless other threads of it go on."""
+        """Return whether the process has not ended. A zombie has, unless other threads go on."""
         try:
             fields = self._stat()
         except ProcessGoneError:
@@ -342,7 +342,7 @@ class ProcessDir:
         return data[data.rindex(b")") + 1 :].split()
 
     def _is_reaped(self) -> bool:
-        """Whether nothing of the process is left, not even a zombie.
+        """Return whether nothing of the process is left, not even a zombie.
 
         Every process has a ``stat`` that everybody may stat. In the directory of one that is
         no more, lookups give ESRCH or ENOENT (``proc_pid_permission`` and ``proc_pident_lookup``
@@ -358,7 +358,7 @@ class ProcessDir:
         return False
 
     def _explained(self, error: OSError, name: str, *, writing: bool = False) -> OSError:
-        """``error`` in words that say what to do, or what it means that it came from here."""
+        """Return ``error`` with what it means here, or what to do."""
         if isinstance(error, UnverifiedProcError | MagicLinkError):
             return error
         if self._is_reaped():
@@ -373,7 +373,7 @@ class ProcessDir:
         return error
 
     def _missing(self, error: OSError, name: str) -> str:
-        """Why a living process can lack what others have."""
+        """Return why a living process can lack what others have."""
         try:
             state = self._stat()[_STATE]
         except OSError:
