@@ -10,37 +10,42 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
+from _thread import allocate_lock, start_new_thread
 
+from procpath.descriptors import closed_on_error
 from procpath.linux import CLONE_FS, Descriptor, dup, unshare
 from procpath.proc import VerifiedProc
 
 
-class _Connecting(threading.Thread):
-    """Connects one socket. It owns what it uses: an interrupted caller closes its own alone."""
+class _Attempt:
+    """One attempt to connect. It owns what its thread uses, whatever interrupts the caller."""
 
-    def __init__(self, connection: Descriptor, target: Descriptor, kind: int) -> None:
-        super().__init__(name="procpath-connect", daemon=True)
+    def __init__(
+        self, connection: Descriptor, directory: Descriptor, target: Descriptor, name: str
+    ) -> None:
+        """``name`` is that of ``target`` in ``directory``."""
         self._connection = connection
+        self._directory = directory
         self._target = target
-        self._kind = kind
+        self._name = name
         self.error: BaseException | None = None
+        self.ended = allocate_lock()
+        self.ended.acquire()
 
     def run(self) -> None:
         try:
-            self_fd = VerifiedProc.default().self_fd()
             unshare(CLONE_FS)
-            os.fchdir(self_fd.fileno())
+            os.fchdir(self._directory.value)
             # Signal handlers run in the main thread, so detach() loses nothing here.
-            fd = self._connection.detach()
-            with socket.socket(socket.AF_UNIX, self._kind, fileno=fd) as connection:
-                connection.connect(self_fd.entry(self._target.value))
+            with socket.socket(fileno=self._connection.detach()) as connection:
+                connection.connect(self._name)
         except BaseException as error:
-            # A traceback would keep open what this function holds.
             self.error = error.with_traceback(None)
         finally:
-            self._target.close()
             self._connection.close()
+            self._directory.close()
+            self._target.close()
+            self.ended.release()
 
 
 def connect(target: int, kind: int) -> socket.socket:
@@ -50,12 +55,18 @@ def connect(target: int, kind: int) -> socket.socket:
     """
     connection = socket.socket(socket.AF_UNIX, kind)
     try:
-        # A duplicate is connected with it: both are one open file description (dup(2)).
-        connecting = _Connecting(dup(connection.fileno()), dup(target), kind)
-        connecting.start()
-        connecting.join()
-        if connecting.error is not None:
-            raise connecting.error
+        held = dup(target)
+        with closed_on_error(held) as number:
+            self_fd = VerifiedProc.default().self_fd()
+            directory = self_fd.fileno()
+            # A duplicate is connected with it: both are one open file description (dup(2)).
+            duplicate = connection.fileno()
+            attempt = _Attempt(dup(duplicate), dup(directory), held, self_fd.entry(number))
+        # Not a threading.Thread: interrupted, its start() may raise RuntimeError instead.
+        start_new_thread(attempt.run, ())
+        attempt.ended.acquire()
+        if attempt.error is not None:
+            raise attempt.error
     except BaseException:
         connection.close()
         raise

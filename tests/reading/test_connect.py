@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from errno import ECONNREFUSED, ENOENT
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,7 +15,7 @@ from typing import Any, NoReturn
 import pytest
 
 from helpers.support import open_descriptors
-from procpath import Root, RootedPath
+from procpath import Root, RootedPath, unix_sockets
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def listener(tmp_path: Path) -> Iterator[socket.socket]:
         bound.bind("socket")
         os.fchdir(here)
         os.close(here)
-        bound.listen(64)
+        bound.listen(1024)
         yield bound
 
 
@@ -55,26 +57,60 @@ def test_who_cannot_be_connected_to_is_named(path: RootedPath, no_leak: None) ->
 
 @pytest.mark.parametrize("moment", ["before", "during", "after"])
 def test_an_interrupted_connect_closes_nothing_twice(
-    moment: str, path: RootedPath, monkeypatch: Any
+    moment: str, path: RootedPath, listener: socket.socket, monkeypatch: Any
 ) -> None:
     """The interrupt comes while the caller waits for its thread, which may have ended."""
     path.connect().close()
-    start = threading.Thread.start
-    threads: list[threading.Thread] = []
+    start = unix_sockets.start_new_thread
+    ended = threading.Event()
 
-    def interrupted(thread: threading.Thread) -> NoReturn:
-        if moment != "before":
-            start(thread)
-            threads.append(thread)
+    def interrupted(run: Callable[[], None], arguments: tuple[()]) -> NoReturn:
+        def run_and_tell() -> None:
+            run()
+            ended.set()
+
+        if moment == "before":
+            ended.set()
+        else:
+            start(run_and_tell, arguments)
         if moment == "after":
-            thread.join()
+            ended.wait()
         raise KeyboardInterrupt
 
     before = open_descriptors()
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", interrupted)
+        patch.setattr(unix_sockets, "start_new_thread", interrupted)
         with pytest.raises(KeyboardInterrupt):
             path.connect()
-    for thread in threads:
-        thread.join()
+    ended.wait()
     assert open_descriptors() == before
+
+
+# An interrupt between two lines loses the socket to the collector, which closes it and warns.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_at_any_time_closes_nothing_of_others(path: RootedPath) -> None:
+    """Whatever is opened behind the interrupt keeps its number."""
+    path.connect().close()
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    handler = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for number in range(300):
+            others: list[int] = []
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 20e-6 + number * 1e-6)
+                path.connect().close()
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except (KeyboardInterrupt, BlockingIOError):
+                others = [os.open("/", os.O_PATH) for _ in range(6)]
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            if others:
+                time.sleep(0.001)
+            for fd in others:
+                os.close(fd)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
