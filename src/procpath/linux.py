@@ -459,17 +459,20 @@ class Statfs(NamedTuple):
     flags: int
 
 
-# struct statfs of 64-bit Linux, 120 bytes: type, bsize, five counts, fsid, namelen,
-# frsize, flags, spare.
-_STATFS_LAYOUT = struct.Struct("=q72xq")
-_STATFS_SIZE = 120
+# struct statfs of 64-bit Linux, 15 words: type, bsize, five counts, fsid, namelen, frsize,
+# flags, spare.
+_StatfsWords = ctypes.c_int64 * 15
 
 
 def fstatfs(fd: int) -> Statfs:
     """fstatfs(2); works on ``O_PATH`` descriptors too (Linux 3.12)."""
-    buffer = ctypes.create_string_buffer(_STATFS_SIZE)
-    _checked(_fstatfs, fd, buffer)
-    return Statfs(*_STATFS_LAYOUT.unpack_from(buffer))
+    words = _StatfsWords()
+    before = _get_errno()
+    # Asked before every file is opened, so without a detour where it succeeds.
+    if _fstatfs(fd, words) < 0:
+        _set_errno(before)
+        _checked(_fstatfs, fd, words)
+    return Statfs(words[0], words[10])
 
 
 def fsopen(fsname: bytes) -> Descriptor:

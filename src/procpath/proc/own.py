@@ -15,7 +15,6 @@ from errno import EBADF, ENOENT
 from stat import filemode
 
 from procpath import linux
-from procpath.descriptors import closed_on_error
 from procpath.errors import UnverifiedProcError, about, os_error
 from procpath.linux import FIND_DIRECTORY_NOFOLLOW, Descriptor
 from procpath.proc import checks
@@ -234,24 +233,33 @@ class SelfFd:
         """
         return self.reopened(fd, flags).detach()
 
-    def reopened(self, fd: int, flags: int) -> Descriptor:
-        """As :meth:`reopen`; the descriptor belongs to the object returned."""
+    def reopened(self, fd: int, flags: int, held: os.stat_result | None = None) -> Descriptor:
+        """As :meth:`reopen`; the descriptor belongs to the object returned.
+
+        ``held`` is fstat(2) of ``fd``, for a caller who has it.
+        """
         name = descriptor_name(fd)
-        where = self._where(name)
-        # First of all: the directory could get the number of a closed descriptor.
-        held = status_of(fd, where)
+        if held is None:
+            # First of all: the directory could get the number of a closed descriptor.
+            held = status_of(fd, self._where(name))
         directory = self.descriptor()
+        detached = self._own.lookup().detached
         try:
-            self._require_link(directory, name)
+            if not detached:
+                self._require_link(directory, name)
             reopened = linux.openat(directory.value, name, flags & ~os.O_NOFOLLOW)
         except FileNotFoundError:
-            raise os_error(EBADF, where) from None
+            raise os_error(EBADF, self._where(name)) from None
         except OSError as error:
-            raise about(error, where) from None
-        with closed_on_error(reopened) as number:
+            raise about(error, self._where(name)) from None
+        try:
+            number = reopened.value
             self._require_same(fd, held, os.fstat(number), name)
-            if not self._own.lookup().detached and checks.mount_id(fd) != checks.mount_id(number):
-                raise UnverifiedProcError(_ANOTHER_OBJECT, where)
+            if not detached and checks.mount_id(fd) != checks.mount_id(number):
+                raise UnverifiedProcError(_ANOTHER_OBJECT, self._where(name))
+        except BaseException:
+            reopened.close()
+            raise
         return reopened
 
     def _require_link(self, directory: Descriptor, name: str) -> None:

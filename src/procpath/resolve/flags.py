@@ -59,6 +59,13 @@ def opens_directory_only(flags: int) -> bool:
 
 
 @lru_cache(maxsize=256)
+def checked(flags: int, mode: int) -> tuple[int, int] | None:
+    """Return :func:`as_openat_reads`, or None if open(2) does not take these flags together."""
+    flags, mode = as_openat_reads(flags, mode)
+    return (flags, mode) if are_valid(flags) else None
+
+
+@lru_cache(maxsize=256)
 def are_valid(flags: int) -> bool:
     """Return whether open(2) takes these flags together, which it checks before the path."""
     try:

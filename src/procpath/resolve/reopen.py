@@ -15,7 +15,7 @@ from errno import EACCES, EAGAIN, EEXIST, EINVAL, EISDIR, ELOOP, EXDEV
 from procpath.errors import UnverifiedProcError, os_error
 from procpath.linux import FIND, FIND_NOFOLLOW, Descriptor, openat
 from procpath.proc import VerifiedProc
-from procpath.resolve.flags import are_valid, as_openat_reads, is_tmpfile
+from procpath.resolve.flags import checked, is_tmpfile
 from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import Parent, Resolver, require_search
 from procpath.resolve.links import sysctl_fs
@@ -41,10 +41,11 @@ def open_checked_first(
 
     ``flags`` lack ``O_PATH``.
     """
-    flags, mode = as_openat_reads(flags, mode)
+    taken = checked(flags, mode)
     try:
-        if not are_valid(flags):
+        if taken is None:
             raise os_error(EINVAL)
+        flags, mode = taken
         if flags & os.O_CREAT:
             return _open_or_create(resolver, path, flags, mode, check)
         how = flags & (os.O_NOFOLLOW | os.O_DIRECTORY)
@@ -54,8 +55,10 @@ def open_checked_first(
             status = os.fstat(fd)
             check(fd, status)
             return _reopen_found(resolver, fd, status, flags, mode)
-        finally:
+        except OSError:
+            # Or the error's traceback keeps it open; otherwise it goes with this frame.
             found.close()
+            raise
     except OSError as error:
         resolver.about(error, path)
         raise
@@ -81,7 +84,7 @@ def _reopen_found(
     except OSError as error:
         raise _unverified(resolver, error) from error
     try:
-        return self_fd.reopened(fd, flags & ~_ONLY_FOR_THE_LOOKUP)
+        return self_fd.reopened(fd, flags & ~_ONLY_FOR_THE_LOOKUP, status)
     except UnverifiedProcError as error:
         raise _unverified(resolver, error) from error
 
@@ -130,8 +133,9 @@ def _open_own_file(resolver: Resolver, path: bytes, flags: int, check: Check) ->
             return None
         check(fd, status)
         return _reopen_found(resolver, fd, status, flags)
-    finally:
+    except OSError:
         found.close()
+        raise
 
 
 def _open_or_create_in(

@@ -41,6 +41,11 @@ def special_kind(fd: int, status: os.stat_result) -> str | None:
 
 def refuse_special(fd: int, status: os.stat_result) -> None:
     """Raise :class:`SpecialFileError` for a special file."""
+    # The common case first: a regular file that is not the kernel's.
+    if stat.S_ISREG(status.st_mode) and (
+        os.major(status.st_dev) or fstatfs(fd).type not in KERNEL_FILE_SYSTEMS
+    ):
+        return
     kind = special_kind(fd, status)
     if kind is not None:
         raise SpecialFileError(reason=f'{kind} is opened only with special_files="allow"')
