@@ -296,7 +296,7 @@ def test_directories_that_were_let_go_are_found_again(
 
 
 @pytest.mark.parametrize("pattern", ["**", "**/*", "**/canary", "*/*", "*/*/*", "**/b/*", "*/**/*"])
-def test_a_directory_that_becomes_a_link_is_not_entered(
+def test_a_directory_become_a_link_is_not_entered(
     tmp_path: pathlib.Path, resolver: Resolver, pattern: str
 ) -> None:
     """At each step of the iteration, what was seen to be a directory becomes a link."""

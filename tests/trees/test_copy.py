@@ -745,7 +745,7 @@ def test_out_of_descriptors_nothing_is_left(tmp_path: Path) -> None:
     assert set(ends[enough:]) == {None}
 
 
-def test_links_into_unsearchable_directories_stay_links(tmp_path: Path) -> None:
+def test_links_into_unsearchable_directories_stay(tmp_path: Path) -> None:
     write(tmp_path / "root/private/secret")
     (tmp_path / "root/tree").mkdir()
     (tmp_path / "root/tree/link").symlink_to("/private/secret")
@@ -886,7 +886,7 @@ def test_a_directory_swapped_for_the_staged_one_stays(
     assert [path.name for path in top.rglob("precious")] == ["precious"]
 
 
-def test_a_directory_swapped_for_the_new_one_keeps_owner(
+def test_a_directory_swapped_in_keeps_its_owner(
     tmp_path: Path, root: RootedPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would be given away with all that is in it."""
@@ -981,7 +981,7 @@ def make_system(top: Path, files: int) -> None:
         os.utime(path, ns=(10**18 + number, 10**18 + number))
 
 
-def test_a_whole_system_comes_in_and_out_and_is_removed(tmp_path: Path) -> None:
+def test_a_whole_system_comes_in_out_and_is_removed(tmp_path: Path) -> None:
     def inside(memory: Path) -> None:
         make_system(memory / "system", 3000)
         wanted = portrait(memory / "system")

@@ -40,9 +40,9 @@ Entries: TypeAlias = "list[os.DirEntry[str]]"
 
 
 def parse_pattern(pattern: str) -> list[str]:
-    """The parts of a pattern; a last, empty one stands for a slash at its end.
+    """Return the parts of a pattern; the last is empty if the pattern ends in a slash.
 
-    ``NotImplementedError`` for an absolute pattern, ``ValueError`` for an empty one, as in pathlib.
+    Raises ``NotImplementedError`` if it is absolute, ``ValueError`` if it is empty, as pathlib.
     """
     if pattern.startswith("/"):
         raise NotImplementedError("Non-relative patterns are unsupported")
@@ -55,17 +55,17 @@ def parse_pattern(pattern: str) -> list[str]:
 def glob(
     root: Root, top: str, parts: list[str], case_sensitive: bool | None, recurse_symlinks: bool
 ) -> Iterator[str]:
-    """The in-root paths below ``top`` that match, as ``str()`` of a path writes them.
+    """Yield the in-root paths below ``top`` that match, as ``str()`` of a path writes them.
 
-    ``case_sensitive`` None is as Linux has it; a choice makes plain names be looked for in
-    lists of entries too, because a file system may see it otherwise.
+    With ``case_sensitive`` None a name without wildcards is looked up. Otherwise it is compared
+    with the entries of the directory, since the file system may see case in another way.
     """
     pattern = _Pattern(root, case_sensitive, recurse_symlinks)
     return chain.from_iterable(pattern.selector(parts).select(below(top, "")))
 
 
 class _Selector(ABC):
-    """Finds, from a directory on, what matches one part of the pattern and those after it.
+    """Finds what matches one part of the pattern, and the parts after it, from a directory on.
 
     Paths of directories end in a slash; the empty one is where relative paths begin.
     """
@@ -75,19 +75,18 @@ class _Selector(ABC):
 
     @abstractmethod
     def select(self, path: str) -> Batches:
-        """What matches from ``path`` on, which may lead through links, or nowhere."""
+        """Return what matches from ``path`` on, which may lead through links, or nowhere."""
 
     def select_in(self, above: Directory, name: str, path: str) -> Batches:
-        """:meth:`select` where ``path`` is the real directory ``name`` in one that is held."""
+        """Do as :meth:`select` for ``path``, the real directory ``name`` in a held one."""
         return self.select(path)
 
     def select_listed(
         self, path: str, entries: Entries, descent: Descent, directory: Directory | None
     ) -> Batches:
-        """:meth:`select` where ``entries`` is what is in ``path``, the directory that was listed
-        last.
+        """Do as :meth:`select` for ``path``, the directory listed last, and its ``entries``.
 
-        ``directory`` is given if there are directories in it.
+        It is ``directory`` if it was kept, because there are directories in it.
         """
         return self.select(path)
 
@@ -102,7 +101,7 @@ class _Pattern:
         self._recurse_symlinks = recurse_symlinks
 
     def selector(self, parts: list[str]) -> _Selector:
-        """The selector of what the ``parts`` match."""
+        """Return the selector for ``parts``."""
         if parts in ([], [""]):
             return _Exists(self._root)
         part, rest = parts[0], parts[1:]
@@ -127,7 +126,9 @@ class _Pattern:
         return _RealTree(self._root, self.selector(rest)) if rest else _WholeTree(self._root)
 
     def _followed_tree(self, rest: list[str]) -> _Selector:
-        """Through links the parts after ``**`` are matched against paths, up to a special one."""
+        """Return the selector for ``**`` through links: with the parts after it, up to ``..``,
+        it is matched against whole paths.
+        """
         special = next((i for i, part in enumerate(rest) if part in _SPECIAL), len(rest))
         matches = compile_path("/".join(["**", *rest[:special]]), self._cased)
         then = self.selector(rest[special:]) if rest[special:] else None
@@ -271,7 +272,7 @@ class _Listing(_Selector):
         descent.release(directory)
 
     def select_unlisted(self, path: str) -> Batches:
-        """:meth:`select` where ``path`` is no directory, or none that may be listed."""
+        """Do as :meth:`select` for a path that cannot be listed."""
         return ()
 
 
@@ -431,7 +432,7 @@ def _require_unlisted(error: OSError, path: str) -> None:
 
 
 def _is_there(root: Root, path: str) -> bool:
-    """Whether ``path`` names anything, a link that leads nowhere too."""
+    """Return whether ``path`` names anything, be it a dangling link."""
     return "\0" not in path and mode_of_last(root, os.fsencode(path or ".")) != 0
 
 
