@@ -64,17 +64,23 @@ def in_user_namespace(maps: str, func: Callable[[], T]) -> T:
 
     mapper = os.fork()
     if mapper == 0:
-        pid = os.read(unshared[0], 9).decode()
-        for name in ("uid_map", "gid_map"):
-            Path(f"/proc/{pid}/{name}").write_text(maps)
-        os.write(mapped[1], b"x")
-        os._exit(0)
+        try:
+            os.close(unshared[1])
+            pid = os.read(unshared[0], 9).decode()
+            for name in ("uid_map", "gid_map"):
+                Path(f"/proc/{pid}/{name}").write_text(maps)
+        finally:
+            # Not mapped, the child fails at setresgid(): it does not wait for ever, and no
+            # second pytest runs on here.
+            os.write(mapped[1], b"x")
+            os._exit(0)
     try:
         return run_in_child(inside)
     finally:
-        os.waitpid(mapper, 0)
+        # Nobody is left to write, so the mapper ends even if the child never unshared.
         for fd in (*unshared, *mapped):
             os.close(fd)
+        os.waitpid(mapper, 0)
 
 
 def maps_of(pid: int) -> tuple[object, object]:
