@@ -19,7 +19,11 @@ from helpers.support import run_in_child
 from procpath import Root
 from procpath.proc import VerifiedProc
 
-SOURCES = ("fsopen", "open_tree", "mounted")
+SOURCES = [
+    pytest.param("fsopen", marks=pytest.mark.root),
+    pytest.param("open_tree", marks=pytest.mark.root),
+    "mounted",
+]
 SECONDS = 2
 
 
@@ -83,7 +87,7 @@ def test_process_closed_in_use_is_not_another() -> None:
 
 
 @pytest.mark.usefixtures("busy_threads")
-@pytest.mark.parametrize("source", ["fsopen", "mounted"])
+@pytest.mark.parametrize("source", [SOURCES[0], "mounted"])
 def test_procfs_closed_in_use_says_so_or_answers(source: Any) -> None:
     """Without the GIL, iterating over what another thread changed was a RuntimeError."""
 
@@ -153,7 +157,8 @@ def test_directory_stays_open_while_its_number_is_used(source: Any) -> None:
     assert run_in_child(inside) == (True, 1)
 
 
-def test_handles_work_in_exit_handlers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("source", SOURCES)
+def test_handles_work_in_exit_handlers(source: Any, tmp_path: Path) -> None:
     program = """
 import atexit, os, sys
 from procpath import VerifiedProc
@@ -169,15 +174,14 @@ process, own, held = proc.process(), proc.self_fd(), os.open(sys.argv[2], os.O_P
 del proc
 proc = VerifiedProc(source=sys.argv[1])
 """
-    for source in SOURCES:
-        ran = subprocess.run(
-            [sys.executable, "-c", program, source, str(tmp_path)],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        assert ran.stderr == ""
-        assert ran.stdout.split("\n")[1] == f"{tmp_path}Linux"
+    ran = subprocess.run(
+        [sys.executable, "-c", program, source, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert ran.stderr == ""
+    assert ran.stdout.split("\n")[1] == f"{tmp_path}Linux"
 
 
 class Interrupted(Exception):
@@ -197,7 +201,7 @@ OPERATIONS: dict[str, Callable[[VerifiedProc, int], object]] = {
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("source", ["fsopen", "mounted"])
+@pytest.mark.parametrize("source", [SOURCES[0], "mounted"])
 def test_interrupts_leave_nothing_open_or_closed_twice(source: Any, operation: str) -> None:
     def inside() -> tuple[int, int]:
         def interrupt(number: int, frame: object) -> None:

@@ -613,6 +613,7 @@ def test_new_instance_shows_processes_alone() -> None:
     assert left_open == 0
 
 
+@pytest.mark.root
 def test_new_instance_before_subset_was_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Linux 5.2 to 5.7."""
     fsconfig = linux.fsconfig

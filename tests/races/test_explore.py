@@ -181,6 +181,7 @@ def test_what_was_moved_out_has_a_canary_above_it_until_it_is_back() -> None:
     assert exploration.play(climb, tree, [(2, back)]).missed == (back,)
 
 
+@pytest.mark.root
 def test_a_mount_is_the_victim_s_alone() -> None:
     def listed(directory: Path) -> list[list[str]]:
         return [os.listdir(directory / "app") for _ in range(2)]

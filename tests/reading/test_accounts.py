@@ -436,8 +436,8 @@ LONG = "n" * 255
 @pytest.mark.parametrize("name", [LONG, LONG + "n", "A" * (4 << 20)])
 def test_a_name_longer_than_linux_allows_is_none(name: str, tree: Path) -> None:
     """It would be printed with each file of its owner."""
-    for file in ("passwd", "group"):
-        (tree / "etc" / file).write_text(f"{name}:x:0\n"[-(4 << 20) :])
+    for file, number in (("passwd", os.getuid()), ("group", os.getgid())):
+        (tree / "etc" / file).write_text(f"{name}:x:{number}\n"[-(4 << 20) :])
     path = RootedPath(tree)
     for ask in (path.owner, path.group):
         if name == LONG:
@@ -450,7 +450,7 @@ def test_a_name_longer_than_linux_allows_is_none(name: str, tree: Path) -> None:
 @pytest.mark.parametrize(("length", "has_home"), [(4095, True), (4096, False)])
 def test_a_home_longer_than_linux_allows_is_none(length: int, has_home: bool, tree: Path) -> None:
     home = "/" + "h" * (length - 1)
-    (tree / "etc/passwd").write_text(f"root:x:0:0::{home}:/bin/sh\n")
+    (tree / "etc/passwd").write_text(f"root:x:{os.getuid()}:0::{home}:/bin/sh\n")
     path = RootedPath(tree)
     if has_home:
         assert str(path.home()) == str(path.with_segments("~root").expanduser()) == home
@@ -524,8 +524,9 @@ def test_accounts_are_kept_for_their_root_alone(
     monkeypatch.setattr(accounts, "_SETTLED_NS", -(10**12))
     (tree / "etc/etc").symlink_to("/")
     before = len(accounts._kept)
+    (tree / "etc/passwd").write_text(f"one:x:{os.getuid()}:0::/:\n")
     roots = [Root.at(tree), Root.at(tree / "etc")]
-    assert [RootedPath(root).owner() for root in roots] == ["root", "root"]
+    assert [RootedPath(root).owner() for root in roots] == ["one", "one"]
     assert len(readings) == 2
     assert len(accounts._kept) == before + 2
     roots.clear()
