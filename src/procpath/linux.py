@@ -189,6 +189,14 @@ _method_of_c: Any = ctypes.pythonapi.PyInstanceMethod_New
 _method_of_c.argtypes = (ctypes.py_object,)
 _method_of_c.restype = ctypes.py_object
 
+_untrack: Any = ctypes.pythonapi["PyObject_GC_UnTrack"]
+_untrack.argtypes = (ctypes.py_object,)
+_untrack.restype = None
+"""Hide a descriptor from the garbage collector, which calls each ``__del__`` of a cycle before it
+takes the cycle apart: a ``__del__`` of the user's could then act on a closed root's number. So it
+is closed with the last reference alone.
+"""
+
 
 class Descriptor(ctypes.c_int):
     """A file descriptor and its owner: closed once, by close() or with the last reference.
@@ -288,6 +296,7 @@ def try_openat2(dirfd: int, path: bytes, how: OpenHow) -> Descriptor:
     while True:
         fd: Descriptor = _openat2(_SYS_openat2, dirfd, path, how, _OPEN_HOW_SIZE)
         if fd.value >= 0:
+            _untrack(fd)
             return fd
         number = _taken_errno(before)
         if number not in _TRY_AGAIN:
@@ -342,6 +351,7 @@ def _opened(function: Any, *arguments: Any, path: str | bytes | None = None) -> 
     while True:
         fd: Descriptor = function(*arguments)
         if fd.value >= 0:
+            _untrack(fd)
             return fd
         number = _taken_errno(before)
         if number not in _TRY_AGAIN:
@@ -385,6 +395,7 @@ def openat(dirfd: int, name: str | bytes, flags: int, mode: int = 0o777) -> Desc
     while True:
         fd: Descriptor = _openat(dirfd, path, flags | _OF_OUR_OWN, mode)
         if fd.value >= 0:
+            _untrack(fd)
             return fd
         number = _taken_errno(before)
         if number not in _TRY_AGAIN:

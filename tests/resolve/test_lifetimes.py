@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pathlib
 import random
@@ -197,3 +198,52 @@ def test_a_closed_root_is_not_nothing_there(tmp_path: pathlib.Path, name: str, w
         CLOSED[name](path)
     assert repr(root) == f"<Root {str(tmp_path / 'in')!r} (closed)>"
     assert root == Root.at(tmp_path / "in")
+
+
+class InACycle:
+    """What a program keeps in a cycle, and still uses in ``__del__``."""
+
+    def __init__(self, last_words: Callable[[], object]) -> None:
+        self.last_words = last_words
+        self.cycle = self
+
+    def __del__(self) -> None:
+        self.last_words()
+
+
+@resolvers
+@pytest.mark.parametrize("held", ["root", "pin", "process"])
+def test_no_number_is_used_again_in_a_cycle(
+    tmp_path: pathlib.Path, resolver: Resolver, held: str
+) -> None:
+    """The collector calls every ``__del__`` of a cycle, those of descriptors too, in any order."""
+    make_sides(tmp_path)
+    answers: list[str] = []
+
+    def make() -> InACycle:
+        root = RootedPath(Root.at(tmp_path / "in", resolver=resolver))
+        pin = (root / "a").pin()
+        process = VerifiedProc.default().process(os.getpid())
+        ask: Callable[[], str] = {
+            "root": lambda: (root / "a/f").read_text(),
+            "pin": lambda: pathlib.Path(pin, "f").read_text(),
+            "process": lambda: "in" if process.read_bytes("stat") else "nothing",
+        }[held]
+
+        def ask_late() -> None:
+            opened = [os.open(tmp_path / "out" / way, os.O_PATH) for way in (".", "a") * 4]
+            try:
+                answers.append(ask())
+            finally:
+                for fd in opened:
+                    os.close(fd)
+
+        return InACycle(ask_late)
+
+    make()
+    gc.collect()
+    before = open_descriptors()
+    make()
+    gc.collect()
+    assert answers == ["in", "in"]
+    assert open_descriptors() == before
