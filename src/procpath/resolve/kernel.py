@@ -227,10 +227,11 @@ class KernelResolver(Resolver):
 
     def _ask_again(self, path: bytes, how: OpenHow) -> Descriptor:
         """Ask openat2 again, which said ``EAGAIN``: a rename raced with a ``..``."""
+        fd = try_openat2(self.rootfd, path, how)
         for _ in range(_ATTEMPTS):
-            fd = try_openat2(self.rootfd, path, how)
             if fd.value != -EAGAIN:
                 break
+            fd = try_openat2(self.rootfd, path, how)
         return fd
 
     def _is_loop(self, path: bytes, flags: int) -> bool:
