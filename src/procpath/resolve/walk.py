@@ -75,8 +75,14 @@ class Walk:
     """One walk along one path: where it stands, and what is still to do."""
 
     def __init__(
-        self, root: Descriptor, rules: Rules, path: bytes, observer: Observer | None = None
+        self,
+        root: Descriptor,
+        rules: Rules,
+        path: bytes,
+        observer: Observer | None = None,
+        most_steps: int = -1,
     ) -> None:
+        """``most_steps``: after so many components, ``ELOOP``; -1 for no such limit."""
         self._rules = rules
         self._observer = observer
         self._stack = DirectoryStack(root, FIND_DIRECTORY_NOFOLLOW, MOST_HELD)
@@ -85,6 +91,7 @@ class Walk:
         self._mount = 0 if rules.cross_mounts else mount_id(root.value)
         self._rest = _components(path)[::-1]
         """components still to go, the next one last"""
+        self._steps = most_steps
         self._component = b""
         """the component that the walk is at, for the observer"""
         self._links = 0
@@ -165,6 +172,9 @@ class Walk:
         walk stands.
         """
         while self._rest:
+            if not self._steps:
+                raise os_error(ELOOP)
+            self._steps -= 1
             self._component = name = self._rest.pop()
             if name == b"..":
                 self._go_up()
@@ -332,6 +342,13 @@ class Walker(Resolver):
 
     name = "walk"
 
+    def __init__(
+        self, root: Descriptor, rules: Rules, note: str | None = None, most_steps: int = -1
+    ) -> None:
+        """``most_steps`` is that of :class:`Walk`."""
+        super().__init__(root, rules, note)
+        self._most_steps = most_steps
+
     def open(self, path: bytes, flags: int, mode: int = 0o777) -> Descriptor:
         flags, mode = as_openat_reads(flags, mode)
         if not are_valid(flags):
@@ -377,7 +394,7 @@ class Walker(Resolver):
             if not path:
                 raise os_error(ENOENT)
             for _ in range(RESTARTS):
-                with Walk(self.root, self.rules, path, observer) as walk:
+                with Walk(self.root, self.rules, path, observer, self._most_steps) as walk:
                     try:
                         return finish(walk)
                     except MovedError:
