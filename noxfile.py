@@ -3,7 +3,7 @@
     nox -s quick            the tests of an edit, in under two minutes
     nox -s full             every test in its long form, on every Python that is here
     nox -s lint             ruff, mypy and pyright
-    nox -s races            the attackers alone; ``-- -k PATTERN`` chooses among them
+    nox -s races            the exhaustive and the random; ``-- -k PATTERN`` chooses
 
 What follows ``--`` is passed on to pytest.
 """
@@ -44,9 +44,9 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def races(session: nox.Session) -> None:
-    """Race attackers against every public operation."""
+    """Explore races exhaustively, then race attackers against every public operation."""
     _install(session)
-    session.run("pytest", "tests/attackers", *session.posargs)
+    session.run("pytest", "tests/races", "tests/attackers", *session.posargs)
 
 
 def _install(session: nox.Session) -> None:

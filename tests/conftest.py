@@ -17,7 +17,7 @@ from helpers.forms import register_profiles
 from helpers.support import open_descriptors, remove_tree
 from procpath import RootedPath, VerifiedProc
 
-pytest_plugins = ["helpers.rights"]
+pytest_plugins = ["helpers.rights", "pytester"]
 
 # Here and not beside the tests that use them, because Hypothesis looks for the profile that
 # --hypothesis-profile names before pytest loads other files.

@@ -15,8 +15,11 @@ import pytest
 from hypothesis import find, given, settings
 
 from procpath.testing import (
+    CANARY,
+    HOST,
     Directory,
     File,
+    MakeRootedTree,
     Symlink,
     Tree,
     hostile_trees,
@@ -25,7 +28,7 @@ from procpath.testing import (
     trees,
 )
 from procpath.testing.hypothesis_plugin import register
-from procpath.testing.pytest_plugin import CANARY, MakeRootedTree, rooted_tree
+from procpath.testing.pytest_plugin import rooted_tree
 
 __all__ = ["rooted_tree"]
 
@@ -163,6 +166,44 @@ def test_one_step_too_far_up_reads_the_canary(rooted_tree: MakeRootedTree) -> No
         assert (made.directory / "upper").read_bytes() == CANARY
         assert (made.root / "up").read_bytes() == b"/a"
         assert (made.root / "upper").read_bytes() == b"/a"
+
+
+def test_a_link_to_the_host_reads_the_canary(rooted_tree: MakeRootedTree) -> None:
+    tree = Tree({"/a": File(), "/out": Symlink(HOST + "/a"), "/hop": Symlink("out")})
+    with rooted_tree(tree) as made:
+        assert (made.directory / "hop").read_bytes() == CANARY
+        assert made.expected("/a") == b"/a"
+        with pytest.raises(FileNotFoundError):
+            made.expected("/hop")
+        with pytest.raises(FileNotFoundError):
+            (made.root / "hop").read_bytes()
+
+
+def test_a_deadline_is_lifted_unless_there_are_settings(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import time
+        from hypothesis import given, settings
+        from procpath.testing import trees
+
+        @given(tree=trees())
+        def test_without(rooted_tree, tree):
+            pass
+
+        @given(tree=trees())
+        @settings(deadline=77)
+        def test_with(rooted_tree, tree):
+            pass
+
+        def test_deadlines():
+            assert test_without._hypothesis_internal_use_settings.deadline is None
+            assert test_with._hypothesis_internal_use_settings.deadline.microseconds == 77_000
+        """
+    )
+    pytester.makeconftest(
+        "from procpath.testing.pytest_plugin import pytest_itemcollected, rooted_tree"
+    )
+    pytester.runpytest_inprocess().assert_outcomes(passed=3)
 
 
 def test_rooted_tree_makes_no_mounts(rooted_tree: MakeRootedTree) -> None:

@@ -1,7 +1,8 @@
 """What it takes to test that a tool stays inside its root.
 
 :class:`Tree` and its nodes describe the contents of a root. :mod:`procpath.testing.model` is a
-model of Linux path resolution in such a tree. The Hypothesis strategies make trees that try to
+model of Linux path resolution in such a tree. :mod:`procpath.testing.races` tries every
+interleaving of an attacker with a victim. The Hypothesis strategies make trees that try to
 lead a reader out, and paths into them. The pytest fixture ``rooted_tree`` creates the trees on
 disk. Only the strategies need Hypothesis, which the extra ``testing`` installs.
 """
@@ -12,7 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from procpath.testing import model
+    from procpath.testing import model, races
+    from procpath.testing.pytest_plugin import MakeRootedTree, RootedTree
     from procpath.testing.strategies import (
         hostile_trees,
         in_root_paths,
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
         targets,
         trees,
     )
+    from procpath.testing.surroundings import CANARY, HOST
     from procpath.testing.tree import (
         Directory,
         Fifo,
@@ -32,11 +35,15 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "CANARY",
+    "HOST",
     "Directory",
     "Fifo",
     "File",
     "MagicLink",
+    "MakeRootedTree",
     "Node",
+    "RootedTree",
     "Socket",
     "Symlink",
     "Tree",
@@ -44,21 +51,26 @@ __all__ = [
     "in_root_paths",
     "model",
     "names",
+    "races",
     "targets",
     "trees",
 ]
 
-_STRATEGIES = frozenset({"hostile_trees", "in_root_paths", "names", "targets", "trees"})
+_MODULES = {
+    **dict.fromkeys(("hostile_trees", "in_root_paths", "names", "targets", "trees"), "strategies"),
+    **dict.fromkeys(("CANARY", "HOST"), "surroundings"),
+    **dict.fromkeys(("MakeRootedTree", "RootedTree"), "pytest_plugin"),
+}
 
 
 def _import_name(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object
-    if name == "model":
-        value = import_module("procpath.testing.model")
+    if name in ("model", "races"):
+        value = import_module(f"procpath.testing.{name}")
     else:
-        module = "strategies" if name in _STRATEGIES else "tree"
+        module = _MODULES.get(name, "tree")
         value = getattr(import_module(f"procpath.testing.{module}"), name)
     globals()[name] = value
     return value

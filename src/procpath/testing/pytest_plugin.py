@@ -6,8 +6,6 @@ where the distribution is installed; so the rest of procpath is imported when th
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -20,11 +18,7 @@ if TYPE_CHECKING:
     from procpath import RootedPath
     from procpath.testing.tree import Tree
 
-__all__ = ["CANARY", "MakeRootedTree", "RootedTree", "rooted_tree"]
-
 CANARY = b"this lies outside of the root\n"
-
-_LEVELS = 3
 
 
 @dataclass(frozen=True)
@@ -32,12 +26,22 @@ class RootedTree:
     """A materialized tree."""
 
     tree: Tree
+    """with the targets that its links have on disk"""
     root: RootedPath
     """the root of the tree"""
     directory: Path
     """the same as a host path, for code that is given directories"""
     canary: bytes = CANARY
     """what every file around ``directory`` holds, and none inside: whoever reads it got out"""
+
+    def expected(self, path: str) -> bytes:
+        """Return what reading ``path`` inside gives, by the model of path resolution.
+
+        Raises the OSError that Linux raises. Nothing can be read from a FIFO.
+        """
+        from procpath.testing import model
+
+        return model.read(self.tree, path, rules=model.Rules(path_max=None))
 
 
 MakeRootedTree: TypeAlias = "Callable[[Tree], AbstractContextManager[RootedTree]]"
@@ -53,7 +57,9 @@ def rooted_tree(tmp_path_factory: pytest.TempPathFactory) -> MakeRootedTree:
                 assert made.canary not in scan(made.root)
 
     The directories above the tree hold the same names as the tree, with the canary in every
-    file, so that a ``..`` too many finds what it looks for. All is removed at the end of the
+    file, so that a ``..`` too many finds what it looks for. So does one directory that stands
+    for the host: a link whose target starts with ``HOST`` leads there. ``made.expected(path)``
+    is what a reader has to give. All is removed at the end of the
     ``with`` block. One function serves the whole session, so Hypothesis does not complain.
     Trees with mounts are a ValueError: those need a mount namespace.
     """
@@ -62,53 +68,28 @@ def rooted_tree(tmp_path_factory: pytest.TempPathFactory) -> MakeRootedTree:
     @contextmanager
     def make(tree: Tree) -> Iterator[RootedTree]:
         from procpath import Root, RootedPath
-        from procpath.testing.tree import Directory
+        from procpath.testing.surroundings import surrounded
 
-        if any(isinstance(node, Directory) and node.mount for node in tree.values()):
-            raise ValueError("rooted_tree makes no mounts: materialize in a mount namespace")
-        outermost = directory = base / "outside"
-        try:
-            for _ in range(_LEVELS):
-                directory.mkdir()
-                _decoy(tree).materialize(directory)
-                directory = directory / _free_name(tree)
-            directory.mkdir()
-            tree.materialize(directory)
-            with Root.at(directory) as root:
-                yield RootedTree(tree, RootedPath(root), directory)
-        finally:
-            _remove(outermost)
+        with surrounded(tree, base) as place, Root.at(place.directory) as root:
+            yield RootedTree(place.tree, RootedPath(root), place.directory)
 
     return make
 
 
-def _decoy(tree: Tree) -> Tree:
-    """The tree as a thief would like it: everything readable, all files worth reading."""
-    from procpath.testing.tree import Directory, File, MagicLink, Symlink, Tree
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Lift Hypothesis's deadline from tests that make trees on disk, unless they have settings.
 
-    def decoyed(node: object) -> Directory | File | Symlink:
-        if isinstance(node, Directory):
-            return Directory()
-        if isinstance(node, Symlink | MagicLink):
-            return Symlink(node.target)
-        return File(CANARY)
+    How long an example takes depends on the disk, so a deadline of 200 ms fails at random.
+    """
+    test = getattr(item, "obj", None)
+    test = getattr(test, "__func__", test)
+    if "rooted_tree" in getattr(item, "fixturenames", ()) and is_hypothesis_test(test):
+        from hypothesis import settings
 
-    return Tree({path: decoyed(node) for path, node in tree.items()})
-
-
-def _free_name(tree: Tree) -> str:
-    name = "inside"
-    while f"/{name}" in tree:
-        name += "-"
-    return name
+        if not hasattr(test, "_hypothesis_internal_settings_applied"):
+            settings(deadline=None)(test)
 
 
-def _remove(directory: Path) -> None:
-    if os.geteuid() != 0:
-        for place, names, _ in os.walk(directory):
-            for name in names:
-                # A tree may hold directories that not even their owner may list.
-                inner = os.path.join(place, name)
-                if not os.path.islink(inner):
-                    os.chmod(inner, 0o700)
-    shutil.rmtree(directory)
+def is_hypothesis_test(test: object) -> bool:
+    """Whether ``test`` is decorated by given(); does not import Hypothesis to know it."""
+    return getattr(test, "is_hypothesis_test", False) is True

@@ -8,6 +8,7 @@ Hypothesis (the extra ``testing``) and :mod:`procpath.testing.tree`.
 
 from __future__ import annotations
 
+import operator
 import os
 import posixpath
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ except ModuleNotFoundError as error:
     ) from None
 
 from procpath.testing.model import MAX_LINKS, NAME_MAX, PATH_MAX
+from procpath.testing.surroundings import HOST
 from procpath.testing.tree import (
     Directory,
     Fifo,
@@ -129,13 +131,28 @@ def in_root_paths(tree: Tree) -> st.SearchStrategy[str]:
     there, through its links, with ``.``, ``..``, doubled and trailing slashes; some that
     lead nowhere. Most are absolute. Shrinks to ``"/"``."""
     known = tuple(tree)
+    # Links that do not lead within the tree are the likeliest holes, so they are tried often.
+    files = [path for path, node in tree.items() if isinstance(node, File)]
+    outward = [path for path, node in tree.items() if _leads_out(path, node)]
     return st.one_of(
         st.just("/"),
         st.sampled_from(known),
+        st.sampled_from(outward or known),
+        st.builds(operator.add, st.sampled_from(outward or known), st.sampled_from(files or known)),
+        st.builds(operator.add, st.sampled_from(outward or known), st.sampled_from(files or known)),
         _walked(tree),
         _path_texts(known).map(lambda text: "/" + text),
         _path_texts(known),
     )
+
+
+def _leads_out(path: str, node: Node) -> bool:
+    """Whether a link leads out by itself, or is one of the links to such."""
+    if not isinstance(node, Symlink):
+        return False
+    depth = path.count("/") - 1
+    climbs = node.target.split("/").count("..") > depth
+    return climbs or node.target.startswith(HOST) or name_of(path) == "hop"
 
 
 @st.composite
@@ -163,13 +180,16 @@ def hostile_trees(
     draw: st.DrawFn, *, max_size: int = 10, owners: Sequence[int] = (), mounts: bool = False
 ) -> Tree:
     """Trees as of :func:`trees`, each with some of the shapes by which readers are led out of
-    a root or astray: links that climb above it or lead to a place of the host, loops, chains
+    a root or astray: links that climb above it or lead to a place of the host (one that starts
+    with ``HOST`` leads to a canary, once the tree is materialized), links to those, loops, chains
     of 39 to 41 links, links that expand into one another, links with a trailing slash, links
     to ``.`` and ``..``, deep ``..``, and links in a sticky directory (foreign ones with
     ``owners``). Parameters as of :func:`trees`.
     """
     nodes = dict(draw(trees(max_size=max_size, owners=owners, mounts=mounts)))
     shapes = draw(st.lists(st.sampled_from(_SHAPES), min_size=1, max_size=3, unique=True))
+    if draw(st.booleans()):
+        draw(_OUTWARD)(draw, nodes, owners)
     for shape in shapes:
         shape(draw, nodes, owners)
     return Tree(nodes)
@@ -276,13 +296,57 @@ def _put(
 
 
 def _climb(draw: st.DrawFn, nodes: dict[str, Node], owners: Sequence[int]) -> None:
-    up = "../" * draw(st.integers(1, 12))
-    _put(draw, nodes, {"up": up + draw(st.sampled_from(("", "a", "etc/passwd", "b/c")))}, owners)
+    """A link that climbs out, to where the canaries of a materialized tree lie."""
+    place = draw(st.sampled_from(_directories_of(nodes)))
+    _link(draw, nodes, {child_of(place, "up"): _climbing(draw, nodes, place)}, owners)
+
+
+def _two_hops(draw: st.DrawFn, nodes: dict[str, Node], owners: Sequence[int]) -> None:
+    """A link to a link that leads out: it does not show what it is at the first look."""
+    place = draw(st.sampled_from(_directories_of(nodes)))
+    far = draw(st.sampled_from((place, place, *_directories_of(nodes))))
+    second = child_of(far, "out")
+    climbs = draw(st.booleans())
+    out = _climbing(draw, nodes, far) if climbs else HOST + _goal(draw, nodes)
+    hop = {child_of(place, "hop"): posixpath.relpath(second, place), second: out}
+    _link(draw, nodes, hop, owners)
+
+
+def _climbing(draw: st.DrawFn, nodes: dict[str, Node], here: str) -> str:
+    """Return the text of a link in ``here`` to a file above the root."""
+    depth = 0 if here == "/" else here.count("/")
+    return "../" * (depth + draw(st.integers(1, 2))) + _goal(draw, nodes)[1:]
+
+
+def _goal(draw: st.DrawFn, nodes: dict[str, Node]) -> str:
+    """Return what an outward link leads to: a file, or the directory that all of them are in."""
+    file = _some_file(draw, nodes)
+    return file if draw(st.booleans()) else ""
+
+
+def _some_file(draw: st.DrawFn, nodes: dict[str, Node]) -> str:
+    """Return the path of a file of the tree, which gets one if it has none."""
+    files = [path for path, node in nodes.items() if isinstance(node, File)]
+    if files:
+        return draw(st.sampled_from(files))
+    path = next(path for n in range(9) if (path := f"/{'f' * (n + 1)}") not in nodes)
+    nodes[path] = File()
+    return path
+
+
+def _link(
+    draw: st.DrawFn, nodes: dict[str, Node], links: dict[str, str], owners: Sequence[int]
+) -> None:
+    for path, target in links.items():
+        owner = draw(_owned(owners))
+        nodes.setdefault(path, Symlink(target, owner, owner))
 
 
 def _host(draw: st.DrawFn, nodes: dict[str, Node], owners: Sequence[int]) -> None:
+    """A link to a canary on the host, or to what every host has."""
+    canary = HOST + _goal(draw, nodes)
     place = st.sampled_from(
-        ("/etc/passwd", "/", "/proc/1/root", "/proc/self/root/etc", "/dev/null")
+        (canary, canary, canary, HOST, "/etc/passwd", "/proc/1/root", "/proc/self/root/etc")
     )
     _put(draw, nodes, {"host": draw(place)}, owners)
 
@@ -347,6 +411,7 @@ _Shape = Callable[[st.DrawFn, dict[str, Node], Sequence[int]], None]
 _SHAPES: tuple[_Shape, ...] = (
     _climb,
     _host,
+    _two_hops,
     _loop,
     _chain,
     _expand,
@@ -355,3 +420,5 @@ _SHAPES: tuple[_Shape, ...] = (
     _deep,
     _sticky,
 )
+# The holes that most readers have, so half of the trees get one of these besides.
+_OUTWARD: st.SearchStrategy[_Shape] = st.sampled_from((_climb, _host, _two_hops))

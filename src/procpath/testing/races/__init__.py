@@ -13,6 +13,8 @@ with ENOSYS. Threads and child processes of the victim run as they like; the out
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from procpath.testing.races.calls import Call
 from procpath.testing.races.exploration import (
     Exploration,
@@ -35,6 +37,9 @@ from procpath.testing.races.moves import (
 )
 from procpath.testing.races.victim import RaceError, Victim, VictimDiedError, VictimHungError
 from procpath.testing.surroundings import CANARY, HOST
+
+if TYPE_CHECKING:
+    from procpath.testing.races.strategy import schedules
 
 __all__ = [
     "CANARY",
@@ -59,4 +64,19 @@ __all__ = [
     "assert_confined",
     "explore",
     "moves_of",
+    "schedules",
 ]
+
+
+def _import_name(name: str) -> object:
+    if name != "schedules":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from procpath.testing.races.strategy import schedules
+
+    globals()[name] = schedules
+    return schedules
+
+
+if not TYPE_CHECKING:
+    # schedules() needs Hypothesis, the rest does not.
+    __getattr__ = _import_name

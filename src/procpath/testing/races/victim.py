@@ -285,9 +285,13 @@ class _Supervision:
             spent: object = None
             while True:
                 events = dict(poll.poll(_ASLEEP * 250))
-                if self._listener in events and events[self._listener] & select.POLLIN:
+                if events.get(self._listener, 0) & select.POLLIN:
                     self._answer()
                     last, spent = time.monotonic(), None
+                    continue
+                if self._listener in events:
+                    # POLLHUP: nobody is under the filter any more.
+                    poll.unregister(self._listener)
                     continue
                 if report in events:
                     data = os.read(report, 1 << 20)

@@ -1,0 +1,154 @@
+"""Every reader of the zoo is caught by the strategies, the races or both; RootedPath by none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, example, find, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
+
+from procpath.testing import (
+    HOST,
+    Fifo,
+    File,
+    MakeRootedTree,
+    Symlink,
+    Tree,
+    hostile_trees,
+    in_root_paths,
+)
+from procpath.testing.races import (
+    Exchange,
+    Replace,
+    assert_confined,
+    explore,
+    schedules,
+)
+from races import zoo
+
+EXAMPLES = 200
+SEARCH = settings(
+    database=None,
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+TREE = Tree({"/a/f": File(), "/b": Symlink(HOST + "/a"), "/l": Symlink("a")})
+
+
+def read(victim: zoo.Reader, root: Path) -> bytes | None:
+    try:
+        return victim(root, "/a/f")
+    except OSError:
+        return None
+
+
+def answer(reader: Callable[[], bytes]) -> bytes | int | None:
+    try:
+        return reader()
+    except (OSError, ValueError):
+        return None
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Tree, str]:
+    tree = draw(hostile_trees(max_size=5))
+    # These readers run in this process, and would wait for the other end of a FIFO.
+    tree = Tree({path: node for path, node in tree.items() if not isinstance(node, Fifo)})
+    return tree, draw(in_root_paths(tree))
+
+
+def is_led_out(make: MakeRootedTree, reader: zoo.Reader, case: tuple[Tree, str]) -> bool:
+    tree, path = case
+    with make(tree) as made:
+        return answer(partial(reader, made.directory, path)) == made.canary
+
+
+@pytest.mark.parametrize("reader", zoo.BY_TREES)
+def test_a_tree_leads_a_careless_reader_out(
+    rooted_tree: MakeRootedTree, reader: zoo.Reader
+) -> None:
+    found = partial(is_led_out, rooted_tree, reader)
+    find(cases(), found, settings=settings(SEARCH, phases=[Phase.generate]))
+
+
+def test_no_tree_leads_rooted_path_out(rooted_tree: MakeRootedTree) -> None:
+    found = partial(is_led_out, rooted_tree, zoo.rooted)
+    with pytest.raises(NoSuchExample):
+        find(cases(), found, settings=settings(SEARCH, max_examples=50))
+
+
+@pytest.mark.parametrize("reader", zoo.READERS)
+def test_one_exploration_catches_each_reader(reader: zoo.Reader) -> None:
+    explored = explore(partial(read, reader), TREE)
+    assert next(explored.failures, None) is not None, str(explored)
+
+
+@pytest.mark.parametrize("writer", zoo.WRITERS)
+def test_one_exploration_catches_each_writer(writer: Callable[[Path], None]) -> None:
+    explored = explore(writer, TREE)
+    assert next(explored.failures, None) is not None, str(explored)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [partial(read, zoo.rooted), *zoo.ROOTED_WRITERS])
+def test_no_exploration_catches_rooted_path(victim: Callable[[Path], object]) -> None:
+    explored = explore(victim, TREE)
+    assert next(explored.failures, None) is None, str(explored)
+
+
+def test_a_failing_schedule_shrinks_to_one_move_before_one_call() -> None:
+    def fails(schedule: list[tuple[int, object]]) -> bool:
+        try:
+            assert_confined(partial(read, zoo.joins), tree, schedule)
+        except AssertionError:
+            return True
+        return False
+
+    tree = Tree({"/a/f": File()})
+    smallest = find(schedules(tree), fails, settings=SEARCH)
+    assert len(smallest) == 1
+    assert smallest[0][0] == 1
+
+
+@example(tree=TREE, schedule=[(1, Exchange("/a", "/b"))]).xfail(raises=AssertionError)
+@example(tree=TREE, schedule=[(1, Replace("/a", Symlink(HOST + "/a")))]).xfail(
+    raises=AssertionError
+)
+@given(tree=st.just(TREE), schedule=st.just([]))
+@settings(max_examples=1, deadline=None)
+def test_an_example_replays(tree: Tree, schedule: list[tuple[int, Exchange]]) -> None:
+    assert_confined(partial(read, zoo.joins), tree, schedule)
+
+
+@given(tree=hostile_trees(max_size=4), data=st.data())
+@settings(max_examples=10, deadline=None)
+def test_rooted_path_is_confined_in_any_tree(tree: Tree, data: st.DataObject) -> None:
+    path = data.draw(in_root_paths(tree))
+
+    def victim(root: Path) -> bytes | None:
+        return answer(partial(zoo.rooted, root, path))  # type: ignore[return-value]
+
+    assert_confined(victim, tree, data.draw(schedules(tree)))
+
+
+@pytest.mark.slow
+def test_ways_out_are_in_tens_of_percent_of_hostile_trees() -> None:
+    counts = dict.fromkeys(("climbing", "host", "two hops"), 0)
+
+    @given(tree=hostile_trees())
+    @settings(SEARCH, max_examples=300)
+    def count(tree: Tree) -> None:
+        names = {path.rpartition("/")[2] for path in tree}
+        targets = [node.target for node in tree.values() if isinstance(node, Symlink)]
+        counts["climbing"] += "up" in names
+        counts["host"] += any(target.startswith(HOST) for target in targets)
+        counts["two hops"] += "hop" in names
+
+    count()
+    assert all(amount >= 30 for amount in counts.values()), counts
