@@ -104,6 +104,7 @@ def test_bytes_that_are_not_utf_8_survive() -> None:
                 assert raw.readline() == b"\xff\r\xfe\n"
 
 
+@pytest.mark.machine_root
 def test_id_maps_of_a_user_namespace() -> None:
     ready, mapped = os.pipe(), os.pipe()
 

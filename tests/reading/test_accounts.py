@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 from helpers.containers import RuncContainer
 from helpers.processes import end_after
+from helpers.refusals import PrivilegeError
 from helpers.support import chrooted, run_in_child
 from procpath import Root, RootedPath, accounts, linux
 from procpath.resolve.reopen import reopen
@@ -559,9 +560,12 @@ def _process_in(
     with here, there:
         pid = os.fork()
         if pid == 0:
+            here.close()
             _wait_in_namespace(there, tree, uid)
+        there.close()
         try:
-            assert here.recv(1) == b"u"
+            if here.recv(1) != b"u":
+                raise PrivilegeError(errno.EPERM, "needs to make a user namespace")
             Path(f"/proc/{pid}/uid_map").write_text(uid_map)
             Path(f"/proc/{pid}/gid_map").write_text(gid_map)
             here.send(b"m")
