@@ -1,7 +1,8 @@
 """PinnedPath: one file of a root, held open, with a name that other programs can use.
 
 The name leads to the very file that was resolved, whatever happens to its path: it is
-``/proc/self/fd/N`` of a descriptor that the object owns, in a mounted procfs that was checked.
+``/proc/self/fd/N`` (``/proc/thread-self/fd/N`` outside of the main thread) of a descriptor that
+the object owns, in a mounted procfs that was checked.
 A child process needs the descriptor too:
 ``subprocess.run(["file", pinned], pass_fds=[pinned.fileno()])``.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
+from threading import get_native_id
 from types import TracebackType
 from typing import Self
 
@@ -35,7 +37,10 @@ class PinnedPath(os.PathLike[str]):
         self._path = path
 
     def __fspath__(self) -> str:
-        return f"/proc/self/fd/{self.fileno()}"
+        # A thread may have descriptors of its own (unshare(2), CLONE_FILES): "self" has those of
+        # the main thread. A child process finds itself by either name.
+        own = "self" if get_native_id() == os.getpid() else "thread-self"
+        return f"/proc/{own}/fd/{self.fileno()}"
 
     def fileno(self) -> int:
         """Return the held ``O_PATH`` descriptor, which stays this object's.

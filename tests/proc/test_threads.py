@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +88,28 @@ def test_reopening_in_a_thread_apart(source: Any, tmp_path: Path) -> None:
     assert link == str(tmp_path / "theirs")
     assert position == b"pos:\t0\n"
     assert difference == 0
+
+
+def test_pin_in_a_thread_apart(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "other").write_text("other")
+
+    def inside() -> tuple[str, bytes]:
+        apart = Apart()
+        for _ in range(20):
+            os.open(tmp_path / "other", os.O_RDONLY)
+
+        def work() -> tuple[str, bytes]:
+            pin = RootedPath(tmp_path, "mine").pin()
+            command = ["cat", pin]
+            child = subprocess.run(command, pass_fds=[pin.fileno()], capture_output=True)
+            return Path(pin).read_text(), child.stdout
+
+        found = apart.do(work)
+        apart.end()
+        return found
+
+    assert run_in_child(inside) == ("mine", b"mine")
 
 
 def test_refusing_root_in_a_thread_apart(tmp_path: Path) -> None:
