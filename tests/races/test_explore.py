@@ -86,6 +86,7 @@ def test_a_check_before_the_use_is_led_out_in_between() -> None:
     assert 1 not in escapes, "what was exchanged before the check does not pass it"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", [read_rooted, read_walking])
 def test_rooted_path_is_confined(victim: Callable[[Path], bytes]) -> None:
     explored = explore(victim, TREE)
