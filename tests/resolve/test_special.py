@@ -87,9 +87,8 @@ def test_special_files_are_refused_by_default(
     assert caught.value.__notes__ == [f"in the root {tree}"]
 
 
+@pytest.mark.machine_root
 def test_devices_are_refused_by_default(tmp_path: pathlib.Path) -> None:
-    if os.geteuid():
-        pytest.skip("only root makes devices")
     os.mknod(tmp_path / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
     os.mknod(tmp_path / "disk", stat.S_IFBLK | 0o666, os.makedev(7, 0))
     root = RootedPath(tmp_path)
@@ -135,6 +134,7 @@ def test_files_of_procfs_are_refused_by_default(resolver: Resolver) -> None:
         assert file.read()
 
 
+@pytest.mark.machine_root
 @resolvers
 def test_a_link_into_procfs_changes_nothing(tmp_path: pathlib.Path, resolver: Resolver) -> None:
     """What is written to the container's file must not arrive at the kernel."""
@@ -180,6 +180,7 @@ CHANGING: dict[str, Callable[[RootedPath], object]] = {
 }
 
 
+@pytest.mark.machine_root
 @resolvers
 @pytest.mark.parametrize("how", CHANGING)
 def test_nothing_changes_on_kernel_file_systems(
@@ -224,6 +225,7 @@ def test_where_no_procfs_can_be_had_the_error_names_allow(
     assert RootedPath(Root.at(tmp_path, special_files="allow"), "file").read_bytes() == b"text"
 
 
+@pytest.mark.machine_root
 def test_the_verdict_is_by_the_file_system_of_the_object(tmp_path: pathlib.Path) -> None:
     """A regular file is ordinary or not by what it lies on now, not by a device number."""
 
