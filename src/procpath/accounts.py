@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable
 from errno import EFBIG, EINVAL
 from functools import cached_property
-from threading import Lock
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -141,8 +140,9 @@ class _Version(NamedTuple):
     ctime_ns: int
 
 
+# Without a lock, which a signal handler would wait for that interrupts its holder, and a child of
+# fork() for ever. Each use of it is atomic.
 _kept: WeakKeyDictionary[Root, dict[bytes, tuple[_Version, _AccountFile]]] = WeakKeyDictionary()
-_keeping = Lock()
 
 
 def _account_file(root: Root, path: bytes) -> _AccountFile:
@@ -154,8 +154,7 @@ def _account_file(root: Root, path: bytes) -> _AccountFile:
     with found as fd:
         try:
             version = _version(fd)
-            with _keeping:
-                kept = _kept.get(root, {}).get(path)
+            kept = _kept.get(root, {}).get(path)
             if kept and kept[0] == version:
                 return kept[1]
             now = time.time_ns()
@@ -168,8 +167,7 @@ def _account_file(root: Root, path: bytes) -> _AccountFile:
             raise about(error, path, root.note) from None
         account_file = _AccountFile(data)
         if is_settled:
-            with _keeping:
-                _kept.setdefault(root, {})[path] = version, account_file
+            _kept.setdefault(root, {})[path] = version, account_file
         return account_file
 
 

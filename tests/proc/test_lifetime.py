@@ -470,3 +470,19 @@ def test_mounting_and_unmounting_gets_no_lie_through(lookup: str) -> None:
     # It was a race: both happened.
     assert counts["truth"] >= 1
     assert counts["refusal"] >= 1
+
+
+def test_a_daemon_keeps_what_has_got_the_number_of_the_default() -> None:
+    def inside() -> None:
+        number = VerifiedProc.default().fileno()
+
+        def daemon() -> bool:
+            # It closes all descriptors after fork() and opens files of its own.
+            null = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(null, number)
+            VerifiedProc.default().self_fd().fileno()
+            return os.path.samestat(os.fstat(number), os.fstat(null))
+
+        assert run_in_child(daemon)
+
+    run_in_child(inside)

@@ -14,11 +14,13 @@ import pwd
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
+from weakref import WeakKeyDictionary
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -745,3 +747,22 @@ def test_a_directory_as_root_keeps_the_numbers_and_has_accounts_of_its_own(
         assert (outer / "inner/etc").owner() == "keeper"
         assert (inner / "etc").owner() == "inner"
         assert str(inner.home()) == "/i"
+
+
+def test_a_signal_handler_may_ask_for_an_owner_meanwhile(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = RootedPath(tree) / "etc/passwd"
+    answers: list[str] = []
+
+    class Interrupted(WeakKeyDictionary[Any, Any]):
+        def get(self, key: Any, default: Any = None) -> Any:
+            monkeypatch.undo()
+            answers.append(path.owner())
+            return super().get(key, default)
+
+    monkeypatch.setattr(accounts, "_kept", Interrupted())
+    asking = threading.Thread(target=lambda: answers.append(path.owner()), daemon=True)
+    asking.start()
+    asking.join(10)
+    assert answers == ["root", "root"]

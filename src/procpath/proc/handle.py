@@ -112,7 +112,7 @@ class VerifiedProc:
             found = _defaults.setdefault(process, VerifiedProc())
             for other in list(_defaults):
                 if other != process:
-                    _defaults.pop(other, None)
+                    _forget(_defaults.pop(other, None))
         return found
 
     def __repr__(self) -> str:
@@ -313,6 +313,18 @@ class VerifiedProc:
         except (OSError, OverflowError):
             return False
         return True
+
+
+def _forget(default: VerifiedProc | None) -> None:
+    """Let go of the default of the parent, whose descriptor may by now be another file's here.
+
+    A daemon closes all descriptors after ``fork``, and a thread of the parent may have had
+    descriptors of its own (unshare(2), CLONE_FILES).
+    """
+    if default is not None and not default.closed:
+        lookup = default._own.lookup()
+        if not lookup.is_open_here():
+            lookup.root.detach()
 
 
 _defaults: dict[tuple[int, int], VerifiedProc] = {}
