@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -188,7 +189,7 @@ def test_a_number_closed_in_use_reads_from_outside(tmp_path: Path) -> None:
             opened.append(os.open(tmp_path / "outside", os.O_PATH))
 
         at = _At(number, close, __file__)
-        answers.append(at.run(lambda root=root: root.read("work/file")))
+        answers.append(at.run(partial(root.read, "work/file")))
         lines = at.lines
         number += 1
         for fd in opened:

@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -48,6 +49,7 @@ class Writing:
 def restore(dirfd: int) -> None:
     """Make the real directory inside as it was: nothing ``made``, and the others there."""
     _remove("made", dirfd)
+    _undo_exchange(dirfd)
     _ensure_directory("emptied", dirfd)
     _ensure_file("victim", dirfd)
     _ensure_directory("tree", dirfd)
@@ -62,6 +64,18 @@ def restore(dirfd: int) -> None:
         _ensure_directory("sub", tree)
     finally:
         os.close(tree)
+
+
+def _undo_exchange(dirfd: int) -> None:
+    """Remove ``victim`` where it is a directory, and ``emptied`` where it is a file."""
+    with suppress(FileNotFoundError):
+        if stat.S_ISDIR(os.stat("victim", dir_fd=dirfd, follow_symlinks=False).st_mode):
+            os.rmdir("victim", dir_fd=dirfd)
+    with suppress(FileNotFoundError):
+        mode = os.stat("emptied", dir_fd=dirfd, follow_symlinks=False).st_mode
+        # A link there is the attacker's, who takes it away again.
+        if not stat.S_ISDIR(mode) and not stat.S_ISLNK(mode):
+            os.unlink("emptied", dir_fd=dirfd)
 
 
 def _remove(name: str, dirfd: int) -> None:
@@ -96,18 +110,26 @@ def _ensure_file(name: str, dirfd: int) -> None:
 
 
 def _contents(name: str, dirfd: int) -> Iterator[tuple[str, bytes]]:
-    """The names and contents of a tree in the held directory."""
+    """The names of a tree in the held directory, and the contents of its regular files."""
     mode = os.stat(name, dir_fd=dirfd, follow_symlinks=False).st_mode
     if stat.S_ISREG(mode):
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=dirfd)
-        with open(fd, "rb") as file:
-            yield name, file.read()
+        yield name, _content(name, dirfd)
     elif stat.S_ISDIR(mode):
         for path, dirnames, filenames, fd in os.fwalk(name, dir_fd=dirfd):
             for each in dirnames:
                 yield f"{path}/{each}", b""
             for each in filenames:
-                yield f"{path}/{each}", Path(f"/proc/self/fd/{fd}/{each}").read_bytes()
+                yield f"{path}/{each}", _content(each, fd)
+
+
+def _content(name: str, dirfd: int) -> bytes:
+    # An attacker may have put a FIFO there, which is not to be opened.
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=dirfd)
+    try:
+        is_regular = stat.S_ISREG(os.fstat(fd).st_mode)
+        return Path(f"/proc/self/fd/{fd}").read_bytes() if is_regular else b""
+    finally:
+        os.close(fd)
 
 
 def _copied(act: Callable[[RootedPath], object]) -> Callable[[RootedPath, Scene], object]:
