@@ -59,7 +59,6 @@ class _Interrupter:
     """Interrupts calls, and looks whether what it opened meanwhile is open still."""
 
     def __init__(self) -> None:
-        self.may_be_lost = False
         self._raised = False
         self._opened: list[int] = []
         signal.signal(signal.SIGALRM, self._handle)
@@ -90,8 +89,6 @@ class _Interrupter:
             wrong = repr(error)
         if self._raised and not caught:
             wrong = f"the interrupt was lost ({wrong})"
-            if self.may_be_lost:
-                wrong = None
         for fd in self._opened:
             try:
                 os.close(fd)
@@ -134,8 +131,6 @@ def _interrupt_often(
         begin = time.perf_counter()
         act(directory, scene)
         longest = max(longest, time.perf_counter() - begin)
-    # threading.Thread.start() itself loses some, or makes RuntimeErrors of them.
-    interrupter.may_be_lost = operation.member == "connect"
     before = open_descriptors()
     for _ in range(one_in(2, [12, 150])[-1]):
         _renew(scene)

@@ -51,9 +51,10 @@ _ROUNDS = 50
 KINDS = ("FIFO", "kernel file", "socket", "device")
 
 _CLONE_NEWUTS = 0x04000000
-_POSSIBLE = {ENOENT, ENOTDIR, ELOOP, EAGAIN, EEXIST, ENOTEMPTY, ESTALE, EXDEV, EOPNOTSUPP}
+_POSSIBLE = {ENOENT, ENOTDIR, ELOOP, EAGAIN, EEXIST, ENOTEMPTY, ESTALE, EXDEV, EOPNOTSUPP, EINVAL}
 """What a path under attack may turn out to be, and what stands in the way of writing there;
-EXDEV of a link to a file of the procfs, EOPNOTSUPP of lchmod() of a link."""
+EXDEV of a link to a file of the procfs, EOPNOTSUPP of lchmod() of a link, and EINVAL of two
+names of one special file, or of an account file that is not a regular file."""
 _NAMES = ("file", "victim", "sub/file", "tree/file", "etc/passwd", "etc/group", "many/0")
 _URANDOM = os.makedev(1, 9)
 _KERNEL_FILES = {"a": "hostname", "b": "domainname"}
@@ -258,8 +259,7 @@ def _try(
     except SpecialFileError:
         result.refused += 1
     except OSError as error:
-        # EINVAL: an account file that is not a regular file.
-        if error.errno not in _POSSIBLE and (operation.entry, error.errno) != ("etc", EINVAL):
+        if error.errno not in _POSSIBLE:
             result.wrong.append(f"{name}: {error!r}")
     except (KeyError, RuntimeError) as error:
         # No such account, where /etc/passwd is special at this moment.
@@ -272,9 +272,10 @@ def _try(
 
 
 def _restore(scene: Scene) -> None:
-    # A link to a kernel file is there after exchange().
-    with suppress(OSError):
-        os.unlink("emptied", dir_fd=scene.inside)
+    # What exchange() and move_into() have left.
+    for left in ("emptied", "emptied/victim"):
+        with suppress(OSError):
+            os.unlink(left, dir_fd=scene.inside)
     for _ in range(100):
         # The attacker may put something there between two steps.
         with suppress(OSError):
