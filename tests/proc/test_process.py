@@ -456,3 +456,21 @@ def test_root_where_no_mount_number_can_be_read(
             return path.read_text(), str(path.resolve()), VerifiedProc.default().source
 
     assert run_in_child(inside) == ("content", "/file", "mounted")
+
+
+def test_a_failed_check_of_a_thread_is_no_reason_to_ask_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def ask(name: str) -> str:
+        asked.append(name)
+        if name == "root":
+            raise FileNotFoundError(errno.ENOENT, "the main thread has ended")
+        raise UnverifiedProcError("something is mounted over it", name)
+
+    monkeypatch.setattr(ProcessDir, "living_threads", lambda self: [7, 8])
+    with VerifiedProc.default().process() as process:
+        with pytest.raises(UnverifiedProcError):
+            process._answer("root", ask)
+    assert asked == ["root", "task/7/root"]

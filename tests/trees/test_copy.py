@@ -36,6 +36,9 @@ from helpers.scenery import (
 from helpers.support import no_free_number_below, private_mounts
 from procpath import EscapeError, Root, RootedPath, SpecialFileError, linux
 from procpath.tree import copy as copying
+from procpath.tree.copy.merge import Merge
+from procpath.tree.copy.tree import Choices
+from procpath.tree.places import HostPlace, RootedPlace
 
 pytestmark = pytest.mark.usefixtures("no_leak")
 
@@ -1024,6 +1027,28 @@ def test_a_root_that_crosses_no_mounts_copies_none(tmp_path: Path) -> None:
         assert (tmp_path / "out/mounted/file").exists()
 
     private_mounts(inside)
+
+
+def test_a_root_that_crosses_no_mounts_merges_none(tmp_path: Path) -> None:
+    for directory in ("root/tree/mount", "root/tree/plain", "target/mount"):
+        (tmp_path / directory).mkdir(parents=True)
+    (tmp_path / "root/tree/plain/file").touch()
+    errors: list[OSError] = []
+
+    def inside() -> list[tuple[int | None, str]]:
+        mount = tmp_path / "root/tree/mount"
+        linux.mount(b"tmpfs", os.fsencode(mount), b"tmpfs")
+        (mount / "file").touch()
+        with Root.at(tmp_path / "root", cross_mounts=False) as root:
+            source = RootedPlace(root, "/tree", b"/tree")
+            with source.find() as found:
+                target = HostPlace(str(tmp_path / "target"))
+                Merge(Choices(), errors.append).copy(source, found, target)
+        return [(error.errno, error.filename) for error in errors]
+
+    assert private_mounts(inside) == [(errno.EXDEV, "/tree/mount")]
+    assert (tmp_path / "target/plain/file").exists()
+    assert not (tmp_path / "target/mount/file").exists()
 
 
 def test_out_of_an_overlay(tmp_path: Path) -> None:

@@ -302,6 +302,8 @@ class ProcessDir:
                 for thread in self.living_threads():
                     try:
                         return ask(f"task/{thread}/{name}")
+                    except UnverifiedProcError:
+                        raise
                     except OSError:
                         continue  # It has ended too, or has no such entry.
             raise self._explained(error, name) from None

@@ -67,6 +67,7 @@ class Blame:
 class Place(ABC):
     """A path and the rules that resolve it. Errors have :attr:`text` as their filename."""
 
+    cross_mounts = True
     special_files: Literal["allow", "refuse"] = "allow"
 
     def __init__(self, text: str) -> None:
@@ -125,6 +126,7 @@ class RootedPlace(Place):
         super().__init__(text)
         self.root = root
         self.raw = raw
+        self.cross_mounts = root.options.cross_mounts
         self.special_files = root.options.special_files
 
     def find(self) -> Descriptor:

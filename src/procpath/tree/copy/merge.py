@@ -31,7 +31,12 @@ class MergedDirectory:
 
     def __init__(self, fd: int, place: Place) -> None:
         """``fd``, which was found at ``place``, stays the caller's."""
-        self._root = Root.from_fd(fd, symlinks=False, special_files=place.special_files)
+        self._root = Root.from_fd(
+            fd,
+            symlinks=False,
+            cross_mounts=place.cross_mounts,
+            special_files=place.special_files,
+        )
         self._place = place
 
     @classmethod
