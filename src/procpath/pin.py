@@ -10,7 +10,6 @@ A child process needs the descriptor too:
 from __future__ import annotations
 
 import os
-from functools import lru_cache
 from threading import get_native_id
 from types import TracebackType
 from typing import Self
@@ -30,9 +29,10 @@ class PinnedPath(os.PathLike[str]):
 
     def __init__(self, fd: Descriptor, path: str) -> None:
         """Take over ``fd``, which was found at the in-root ``path``."""
-        # The name is only as good as the procfs that other programs see.
-        with closed_on_error(fd) as number:
-            _mounted_proc().self_fd().readlink(number)
+        # The name is only as good as the procfs that other programs see now: a thread may have gone
+        # to another mount namespace (setns(2)), and /proc may have been mounted over.
+        with closed_on_error(fd) as number, VerifiedProc(source="mounted") as proc:
+            proc.self_fd().readlink(number)
         self._fd: Descriptor | None = fd
         self._path = path
 
@@ -88,8 +88,3 @@ class PinnedPath(os.PathLike[str]):
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"at {self.fileno()}"
         return f"<{type(self).__name__} {self._path!r} {state}>"
-
-
-@lru_cache(maxsize=1)
-def _mounted_proc() -> VerifiedProc:
-    return VerifiedProc(source="mounted")

@@ -15,8 +15,8 @@ from typing import Literal
 
 import pytest
 
-from helpers.support import open_descriptors, run_in_child
-from procpath import ClosedRootError, Root, RootedPath, VerifiedProc
+from helpers.support import open_descriptors, private_mounts, run_in_child
+from procpath import ClosedRootError, Root, RootedPath, UnverifiedProcError, VerifiedProc, linux
 
 Resolver = Literal["walk", "openat2"]
 resolvers = pytest.mark.parametrize("resolver", ["walk", "openat2"])
@@ -247,3 +247,16 @@ def test_no_number_is_used_again_in_a_cycle(
     gc.collect()
     assert answers == ["in", "in"]
     assert open_descriptors() == before
+
+
+def test_a_pin_asks_the_procfs_that_is_mounted_now(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").touch()
+    path = RootedPath(tmp_path) / "file"
+    path.pin().close()
+
+    def inside() -> None:
+        linux.mount(b"tmpfs", b"/proc", b"tmpfs")
+        with pytest.raises(UnverifiedProcError):
+            path.pin()
+
+    private_mounts(inside)
