@@ -1003,6 +1003,23 @@ def test_a_whole_system_comes_in_out_and_is_removed(tmp_path: Path) -> None:
     on_tmpfs(tmp_path, inside)
 
 
+def test_holes_that_never_end_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    os.truncate(tmp_path / "file", 1 << 20)
+    asked: list[int] = []
+
+    def lseek(fd: int, position: int, how: int) -> int:
+        asked.append(position)
+        assert len(asked) < 100
+        return position
+
+    monkeypatch.setattr(os, "lseek", lseek)
+    with pytest.raises(OSError) as caught:
+        (RootedPath(tmp_path) / "file").copy(tmp_path / "copy")
+    assert caught.value.errno == errno.EIO
+    assert os.listdir(tmp_path) == ["file"]
+
+
 # Mounts
 
 

@@ -25,6 +25,8 @@ from errno import (
     EXDEV,
 )
 
+from procpath.errors import os_error
+
 OnData = Callable[[int], object]
 """Called with the number of bytes just copied."""
 
@@ -92,7 +94,11 @@ def _data_ranges(fd: int, size: int) -> Iterator[tuple[int, int]]:
             if error.errno == ENXIO:
                 return
             raise
-        stop = min(os.lseek(fd, start, os.SEEK_HOLE), size)
+        hole = os.lseek(fd, start, os.SEEK_HOLE)
+        if start < stop or hole <= start:
+            # A file system in user space (FUSE) answers what it likes, and could go on for ever.
+            raise os_error(EIO)
+        stop = min(hole, size)
         if start < stop:
             yield start, stop
 
