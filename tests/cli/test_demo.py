@@ -115,6 +115,7 @@ def assert_shows_the_difference(ran: Ran) -> None:
     assert "and 0 as pathlib does" in text
 
 
+@pytest.mark.usefixtures("user_namespaces")
 def test_the_demo_shows_the_same_five_paths_both_ways(scratch: Path) -> None:
     started = time.monotonic()
     ran = procpath("demo", TMPDIR=os.fspath(scratch))
@@ -137,6 +138,7 @@ def test_the_demo_needs_no_openat2(scratch: Path) -> None:
     assert_shows_the_difference(as_nobody(without_openat2))
 
 
+@pytest.mark.usefixtures("user_namespaces")
 def test_the_demo_fits_into_80_columns(scratch: Path) -> None:
     ran = run_in_child(in_scratch, scratch)
     assert max(map(len, ran.lines)) <= 80
@@ -167,6 +169,7 @@ def _run_without_user_namespaces(scratch: Path) -> Ran:
     return in_scratch(scratch)
 
 
+@pytest.mark.usefixtures("user_namespaces")
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
@@ -180,6 +183,7 @@ def test_an_interrupted_demo_leaves_nothing(
     wait_for_end(started)
 
 
+@pytest.mark.usefixtures("user_namespaces")
 def test_interrupt_at_the_terminal_leaves_nothing(scratch: Path) -> None:
     with interrupted_demo(scratch) as (process, started):
         # As the terminal does it: to all of the foreground process group.
@@ -189,6 +193,7 @@ def test_interrupt_at_the_terminal_leaves_nothing(scratch: Path) -> None:
     wait_for_end(started)
 
 
+@pytest.mark.usefixtures("user_namespaces")
 def test_a_killed_demo_leaves_no_process(scratch: Path) -> None:
     with interrupted_demo(scratch) as (process, started):
         process.kill()
@@ -250,7 +255,7 @@ def held_files(pid: int) -> set[str]:
     return held
 
 
-@pytest.mark.usefixtures("handles_are_there", "no_leak")
+@pytest.mark.usefixtures("user_namespaces", "handles_are_there", "no_leak")
 def test_the_container_is_one(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", os.fspath(scratch))
     with Container(["/etc/hostname", "/nowhere"]) as container:

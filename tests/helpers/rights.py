@@ -83,6 +83,13 @@ def _one_base_for_temporary_files(tmp_path_factory: pytest.TempPathFactory) -> N
     tmp_path_factory.getbasetemp()
 
 
+@pytest.fixture
+def user_namespaces() -> None:
+    """Have the test skipped in which the package makes a user namespace, where none can be made."""
+    if os.geteuid() != 0 and (reason := why_no_namespace()) is not None:
+        raise PrivilegeError(EPERM, reason)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if is_root_of_the_machine():
@@ -129,7 +136,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         else:
             for report in reports:
                 if report.skipped:
-                    _skip(report, item, f"{reason}; {why_no_namespace()}")
+                    why = why_no_namespace()
+                    _skip(report, item, reason if reason == why else f"{reason}; {why}")
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
