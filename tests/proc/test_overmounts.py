@@ -336,8 +336,9 @@ def test_process_bound_over_another_and_detached(lookup: str) -> None:
             proc = VerifiedProc(source="mounted")
             found: set[int] = set()
             refused = 0
-            end = time.monotonic() + 2
-            while time.monotonic() < end:
+            start = time.monotonic()
+            # On a busy machine the attacker may hardly run in two seconds.
+            while time.monotonic() < start + (2 if refused else 30):
                 try:
                     with proc.process(ours) as process:
                         found.add(int(process.read_bytes("stat").split()[0]))

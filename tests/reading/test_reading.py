@@ -712,8 +712,8 @@ def test_encoding_warnings_point_at_the_caller(tmp_path: Path) -> None:
                 from pathlib import Path
             else:
                 from procpath import RootedPath
-                Path = RootedPath.bind("/")
-            path = Path(sys.argv[2])
+                Path = RootedPath.bind(sys.argv[2])
+            path = Path(sys.argv[3])
             path.write_text("x")
             path.read_text()
             path.open().close()
@@ -728,13 +728,14 @@ def test_encoding_warnings_point_at_the_caller(tmp_path: Path) -> None:
             """
         )
     )
+    command = [sys.executable, "-X", "warn_default_encoding", "-W", "always"]
     warned = [
         subprocess.run(
-            [sys.executable, "-X", "warn_default_encoding", "-W", "always", script, which, "f"],
+            [*command, script, which, tmp_path, "f"],
             capture_output=True,
             text=True,
             check=True,
-            cwd="/" if which == "procpath" else tmp_path,
+            cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         ).stderr
         for which in ("pathlib", "procpath")
