@@ -207,10 +207,14 @@ def test_nosymfollow_mounts_are_obeyed(tmp_path: pathlib.Path, resolver: Resolve
     assert private_mounts(inside) == ["text", ELOOP, ELOOP, "text"]
 
 
+@pytest.mark.parametrize("special_files", ["refuse", "allow"])
 @pytest.mark.parametrize("setting", [0, 1])
 @resolvers
 def test_protected_symlinks_are_obeyed(
-    tmp_path: pathlib.Path, resolver: Resolver, setting: int
+    tmp_path: pathlib.Path,
+    resolver: Resolver,
+    setting: int,
+    special_files: Literal["refuse", "allow"],
 ) -> None:
     """Also by root, whom no capability exempts (proc_sys_fs(5)); in the middle of a path never."""
     sticky = tmp_path / "sticky"
@@ -224,7 +228,7 @@ def test_protected_symlinks_are_obeyed(
         (sticky / f"{name}-d").symlink_to("/d")
         os.lchown(sticky / f"{name}-d", owner, owner)
     with fs_sysctls(protected_symlinks=setting):
-        with Root.at(tmp_path, resolver=resolver) as root:
+        with Root.at(tmp_path, resolver=resolver, special_files=special_files) as root:
             expected: object = EACCES if setting else "text"
             assert read(root, "sticky/by-root") == "text"
             assert answer(lambda: read(root, "sticky/by-1000")) == expected

@@ -131,7 +131,11 @@ class KernelResolver(Resolver):
         """Whether a refusal of openat2 is not the answer to ``path``."""
         if refusal == -ENAMETOOLONG:
             return len(path) >= _PATH_MAX
-        return refusal in _ASK_THE_WALKER or (refusal == -EXDEV and not self.rules.clamp)
+        if refusal == -EXDEV:
+            # A directory that was moved out of the root meanwhile is EXDEV too (complete_walk(),
+            # fs/namei.c). It cannot be told from a mount that is not to be crossed.
+            return self.rules.cross_mounts or not self.rules.clamp
+        return refusal in _ASK_THE_WALKER
 
     def locate(self, path: bytes) -> bytes:
         fd = try_openat2(self.rootfd, path, self._real_how)
