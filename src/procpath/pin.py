@@ -31,8 +31,13 @@ class PinnedPath(os.PathLike[str]):
         """Take over ``fd``, which was found at the in-root ``path``."""
         # The name is only as good as the procfs that other programs see now: a thread may have gone
         # to another mount namespace (setns(2)), and /proc may have been mounted over.
-        with closed_on_error(fd) as number, VerifiedProc(source="mounted") as proc:
-            proc.self_fd().readlink(number)
+        try:
+            with closed_on_error(fd) as number, VerifiedProc(source="mounted") as proc:
+                proc.self_fd().readlink(number)
+        except OSError as error:
+            # The tracebacks would keep the procfs open, for as long as somebody keeps the error.
+            error.__context__ = None
+            raise error.with_traceback(None) from None
         self._fd: Descriptor | None = fd
         self._path = path
 

@@ -30,8 +30,11 @@ def interrupt_at_random(operation: Callable[[], object], prepare: Callable[[], N
     closed twice is seen.
     """
     opened: list[int] = []
+    running = False
 
     def handle(number: int, frame: object) -> None:
+        if not running:
+            return
         opened.extend(os.open("/dev/null", os.O_RDONLY) for _ in range(3))
         raise Interrupted
 
@@ -44,13 +47,16 @@ def interrupt_at_random(operation: Callable[[], object], prepare: Callable[[], N
             prepare()
             started = time.monotonic()
             try:
+                running = True
                 signal.setitimer(signal.ITIMER_REAL, random.uniform(0.00005, longest))
                 try:
                     operation()
                 finally:
+                    running = False
                     signal.setitimer(signal.ITIMER_REAL, 0)
                 longest = max(longest, time.monotonic() - started)
             except Interrupted:
+                running = False
                 interrupts += 1
             # Raises EBADF for one that was closed.
             for fd in opened:
