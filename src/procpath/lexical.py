@@ -272,7 +272,8 @@ class LexicalPath:
             raise ValueError(f"Invalid name {name!r}")
         if not self.name:
             raise ValueError(f"{self!r} has an empty name")
-        return self._normalized(str(self._pure.parent / name))
+        # A str enum counts by its value, which pathlib of Python 3.11 does not take.
+        return self._normalized(str(self._pure.parent / str.__str__(name)))
 
     def with_stem(self, stem: str) -> Self:
         """Return the path with another :attr:`stem`."""

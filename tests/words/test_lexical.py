@@ -113,7 +113,8 @@ class NewName(enum.StrEnum):
 
 @pytest.mark.parametrize("names", [Name, NewName])
 def test_a_str_enum_counts_by_its_value(names: Any) -> None:
-    for cls in (SLASH, PurePosixPath):
+    # pathlib does it since Python 3.12.
+    for cls in (SLASH, PurePosixPath) if sys.version_info >= (3, 12) else (SLASH,):
         assert str(cls("/", names.ETC, names.HOSTS)) == "/etc/hosts"
         assert str(cls("/") / names.ETC / names.HOSTS) == "/etc/hosts"
         assert str(cls(names.ETC, "x")) == "etc/x"
