@@ -98,7 +98,8 @@ def _opening(
 
 
 _RESOLVE = 1.2 if _CURRENT else 0.9 if sys.version_info >= (3, 13) else 0.6
-_STAT = 2.8 if _CURRENT else 2.4
+_RESOLVE_LINK = 1.3 if _CURRENT else 1.0
+_STAT = 2.8 if _CURRENT else 2.5
 
 CASES = (
     Case("stat", _FILE, _STAT, 2000, lambda p: p.stat()),
@@ -108,7 +109,7 @@ CASES = (
     *_opening(", allow", (1.3, 1.15, 1.0) if _CURRENT else (1.3, 0.9, 0.8), "allow"),
     Case("write_text", "written", 1.2, 500, lambda p: p.write_text("text")),
     Case("resolve", _FILE, _RESOLVE, 500, lambda p: p.resolve()),
-    Case("resolve a link", _THROUGH_LINK, _RESOLVE, 500, lambda p: p.resolve()),
+    Case("resolve a link", _THROUGH_LINK, _RESOLVE_LINK, 500, lambda p: p.resolve()),
     Case("/", "tree", 1.3, 5000, lambda p: p / "name"),
     Case("iterdir", "flat", 0.9, 10, lambda p: _consume(p.iterdir())),
     Case(
@@ -122,7 +123,7 @@ CASES = (
     Case("walk", "tree", 1.15, 2, lambda p: _consume(p.walk()), lambda p: _consume(_walk(p))),
     Case("rglob all", "tree", 0.5, 1, lambda p: _consume(p.rglob("*"))),
     Case("rglob some", "tree", 0.5, 1, lambda p: _consume(p.rglob("*.py"))),
-    Case("glob levels", "tree", 0.7, 2, lambda p: _consume(p.glob("*/e1*/*.py"))),
+    Case("glob levels", "tree", 0.9, 2, lambda p: _consume(p.glob("*/e1*/*.py"))),
 )
 
 
