@@ -121,8 +121,8 @@ CASES = (
         lambda p: [entry.is_dir() for entry in p.iterdir()],
     ),
     Case("walk", "tree", 1.15, 2, lambda p: _consume(p.walk()), lambda p: _consume(_walk(p))),
-    Case("rglob all", "tree", 0.5, 1, lambda p: _consume(p.rglob("*"))),
-    Case("rglob some", "tree", 0.5, 1, lambda p: _consume(p.rglob("*.py"))),
+    Case("rglob all", "tree", 0.6, 1, lambda p: _consume(p.rglob("*"))),
+    Case("rglob some", "tree", 0.6, 1, lambda p: _consume(p.rglob("*.py"))),
     Case("glob levels", "tree", 0.9, 2, lambda p: _consume(p.glob("*/e1*/*.py"))),
 )
 
