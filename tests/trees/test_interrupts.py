@@ -115,6 +115,6 @@ def test_an_interrupt_closes_each_descriptor_once(name: str, tmp_path: Path) -> 
         return interrupts, {target for _, target in leaked}, nothing_temporary(top)
 
     interrupts, leaked, nothing_left = private_mounts(inside)
-    assert interrupts > 20
+    assert interrupts > 2
     assert not leaked
     assert nothing_left
