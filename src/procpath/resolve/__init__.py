@@ -2,5 +2,5 @@
 
 :mod:`.walk` defines the answers, component by component; :mod:`.kernel` gives the same ones
 by openat2(2); :mod:`.lenient` names places that need not exist; :mod:`.trace` shows the way.
-Each keeps to :mod:`.interface`. Rests on :mod:`procpath.proc` to reopen what it holds.
+Each keeps to :mod:`.interface`. Uses :mod:`procpath.proc` to reopen what it holds.
 """

@@ -2,7 +2,7 @@
 
 Promises the refusals of Linux itself (``fs.protected_symlinks``, ``nosymfollow``) and
 one of our own: a magic link of procfs, which jumps to an object by no path at all, is
-never followed. Rests on held descriptors of the link and its directory alone.
+never followed. Needs only held descriptors of the link and its directory.
 """
 
 from __future__ import annotations
