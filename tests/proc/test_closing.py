@@ -241,3 +241,37 @@ def test_interrupts_leave_nothing_open_or_closed_twice(source: Any, operation: s
     interrupts, left_open = run_in_child(inside)
     assert interrupts > 20
     assert left_open == 0
+
+
+def test_no_interrupt_is_lost_while_a_procfs_closes() -> None:
+    """What a signal handler raises while Python runs a ``__del__`` reaches nobody."""
+
+    def inside() -> tuple[int, list[str]]:
+        def interrupt(number: int, frame: object) -> None:
+            if armed:
+                raise Interrupted
+
+        armed = False
+        lost: list[str] = []
+        sys.unraisablehook = lambda unraisable: lost.append(repr(unraisable.exc_value))
+        signal.signal(signal.SIGALRM, interrupt)
+        interrupts = 0
+        end = time.monotonic() + SECONDS
+        delay = 0.0
+        while time.monotonic() < end:
+            delay = (delay + 3.1e-6) % 400e-6
+            try:
+                armed = True
+                signal.setitimer(signal.ITIMER_REAL, delay + 1e-6)
+                with VerifiedProc(source="mounted") as proc:
+                    proc.self_fd().fileno()
+                armed = False
+            except Interrupted:
+                armed = False
+                interrupts += 1
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        return interrupts, lost
+
+    interrupts, lost = run_in_child(inside)
+    assert interrupts > 20
+    assert lost == []

@@ -86,6 +86,12 @@ class _Found:
             self.checks[name] = _describe_entry(kind, status, where)
         return self._held[name][0]
 
+
+class _FoundByThread(_Found):
+    """The same, which another thread may drop: that one closes numbers in its own table."""
+
+    __slots__ = ()
+
     # Defaults, since module globals may be gone when the interpreter exits.
     def __del__(
         self,
@@ -93,7 +99,6 @@ class _Found:
         _fstat: Callable[[int], os.stat_result] = os.fstat,
         _samestat: Callable[[os.stat_result, os.stat_result], bool] = os.path.samestat,
     ) -> None:
-        # Another thread that forgets what this one found closes the numbers in its own table.
         if _this_thread() == self._thread_id:
             return
         for held, status in self._held.values():
@@ -131,6 +136,10 @@ class Own:
     def close(self) -> None:
         """Find nothing more. What is held is closed when nobody refers to this any more."""
         self._lookup = None
+        found: _Found | None = getattr(self._threads, "found", None)
+        if found is not None:
+            # What a signal handler raises in __del__ is lost; this thread, dropping it, needs none.
+            found.__class__ = _Found
 
     def directory(self, name: str, kind: Kind) -> Descriptor:
         """Return this thread's directory ``name``."""
@@ -163,7 +172,9 @@ class Own:
     def _found(self) -> _Found:
         found: _Found | None = getattr(self._threads, "found", None)
         if found is None or found.this != this_process():
-            found = self._threads.found = _Found(self.lookup())
+            found = _Found(self.lookup())
+            found.__class__ = _FoundByThread
+            self._threads.found = found
         return found
 
 
