@@ -256,6 +256,7 @@ def test_no_interrupt_is_lost_while_a_procfs_closes() -> None:
         sys.unraisablehook = lambda unraisable: lost.append(repr(unraisable.exc_value))
         signal.signal(signal.SIGALRM, interrupt)
         interrupts = 0
+        proc: VerifiedProc | None = None
         end = time.monotonic() + SECONDS
         delay = 0.0
         while time.monotonic() < end:
@@ -270,6 +271,7 @@ def test_no_interrupt_is_lost_while_a_procfs_closes() -> None:
                 armed = False
                 interrupts += 1
             signal.setitimer(signal.ITIMER_REAL, 0)
+            proc = None  # Interrupted, it may not have been closed.
         return interrupts, lost
 
     interrupts, lost = run_in_child(inside)
