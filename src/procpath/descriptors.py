@@ -1,8 +1,9 @@
-"""Descriptors that several users share, and descriptors that a function has just opened."""
+"""Owning descriptors: shared by several users, just opened, or until the end of a block."""
 
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Self
 
 from procpath.linux import Descriptor
 
@@ -29,6 +30,27 @@ class closed_on_error:
     ) -> None:
         if kind is not None:
             self._descriptor.close()
+
+
+class Closing:
+    """A context manager that calls ``close()`` at the end of its block."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of what is held."""
+        raise NotImplementedError
 
 
 class Held:

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import os
 from threading import get_native_id
-from types import TracebackType
 from typing import Self
 
-from procpath.descriptors import closed_on_error
+from procpath.descriptors import Closing, closed_on_error
 from procpath.errors import ClosedRootError
 from procpath.linux import Descriptor
 from procpath.proc import VerifiedProc
 
 
-class PinnedPath(os.PathLike[str]):
+class PinnedPath(Closing, os.PathLike[str]):
     """A file held by descriptor, as an ``os.PathLike`` for other programs and libraries.
 
     Made by :meth:`procpath.RootedPath.pin`. Closes with the ``with`` block, by :meth:`close` or
@@ -78,14 +77,6 @@ class PinnedPath(os.PathLike[str]):
     def __enter__(self) -> Self:
         self.fileno()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __str__(self) -> str:
         return self._path

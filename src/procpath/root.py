@@ -12,10 +12,9 @@ import stat
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from errno import ENOTDIR
-from types import TracebackType
 from typing import Self, TypeAlias, TypeVar, Unpack, cast
 
-from procpath.descriptors import closed_on_error
+from procpath.descriptors import Closing, closed_on_error
 from procpath.errors import ClosedRootError, ProcessGoneError, os_error
 from procpath.linux import AT_FDCWD, FIND_DIRECTORY, Descriptor, dup, openat
 from procpath.options import OptionArguments, Options
@@ -51,7 +50,7 @@ class UserNamespace:
         return cls(int(uid), process.uid_map, process.gid_map)
 
 
-class Root:
+class Root(Closing):
     """A held directory that stands for ``/``.
 
     Make one by :meth:`of_process`, :meth:`of_pidfd`, :meth:`at` or :meth:`from_fd`. All take
@@ -287,14 +286,6 @@ class Root:
     def __enter__(self) -> Self:
         self.fileno()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __eq__(self, other: object) -> bool:
         return self.identity == other.identity if isinstance(other, Root) else NotImplemented

@@ -18,10 +18,10 @@ from contextlib import ExitStack
 from errno import ECHILD
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, NamedTuple, Self
+from typing import IO, Any, NamedTuple
 
 from procpath import VerifiedProc, linux
+from procpath.descriptors import Closing
 
 SECRET = "a secret of the host"
 
@@ -59,7 +59,7 @@ class _Pipe(NamedTuple):
     writer: int
 
 
-class Container:
+class Container(Closing):
     """A running container; a context manager that ends it.
 
     ``paths`` are what a process inside is to read, for :attr:`inside`. Raises ``OSError`` that
@@ -97,17 +97,6 @@ class Container:
             self.app_pid = told["app_pid"]
             self.inside = told["inside"]
             self._cleanup = stack.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End its processes, and its mounts with them, and wait for that."""

@@ -15,9 +15,9 @@ import os
 import threading
 from collections.abc import Callable
 from errno import EACCES, EBADF
-from types import TracebackType
 from typing import IO, Any, BinaryIO, Literal, Self, TextIO, TypeVar, overload
 
+from procpath.descriptors import Closing
 from procpath.errors import ProcessGoneError, os_error
 from procpath.linux import FIND_DIRECTORY_NOFOLLOW
 from procpath.proc import checks
@@ -34,7 +34,7 @@ _SELF_LINKS = frozenset(("self", "thread-self"))
 _PLAIN_LINKS = _SELF_LINKS | {"mounts", "net"}
 
 
-class VerifiedProc:
+class VerifiedProc(Closing):
     """A procfs whose answers can be trusted. A context manager; closes with its last user too.
 
     Parameters:
@@ -122,14 +122,6 @@ class VerifiedProc:
     def __enter__(self) -> Self:
         self.fileno()
         return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def path(self) -> str:

@@ -12,11 +12,10 @@ import os
 import sys
 from collections.abc import Callable
 from errno import EACCES, EINVAL, ENOENT, EPERM, ESRCH
-from types import TracebackType
 from typing import IO, Any, BinaryIO, Literal, NamedTuple, Self, TextIO, TypeVar, overload
 
 from procpath import linux
-from procpath.descriptors import Held, closed_on_error
+from procpath.descriptors import Closing, Held, closed_on_error
 from procpath.errors import MagicLinkError, ProcessGoneError, UnverifiedProcError
 from procpath.linux import FIND_NOFOLLOW, Descriptor
 from procpath.proc import checks
@@ -49,7 +48,7 @@ class IdMapping(NamedTuple):
     """how many ids follow each other"""
 
 
-class ProcessDir:
+class ProcessDir(Closing):
     """The held ``/proc/PID`` of one process. Made by :meth:`procpath.VerifiedProc.process`.
 
     A context manager; it closes with its last user too. The names that its methods take are
@@ -85,14 +84,6 @@ class ProcessDir:
     def __enter__(self) -> Self:
         self._held.fileno()
         return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def pid(self) -> int:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from errno import ESTALE
-from types import TracebackType
-from typing import Self
 
+from procpath.descriptors import Closing
 from procpath.linux import Descriptor, openat
 from procpath.resolve.identity import Birth, birth
 
@@ -35,7 +34,7 @@ class _Level:
         """of a directory that was closed"""
 
 
-class DirectoryStack:
+class DirectoryStack(Closing):
     """The way from the directory ``top`` to :attr:`dirfd`.
 
     Parameters: ``top``, which :meth:`restart` leaves open and the end of a ``with`` block
@@ -56,15 +55,8 @@ class DirectoryStack:
         # that was reached through a link: no ".." leads back to it.
         self._spare: deque[int] = deque()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close every directory that is held."""
         self.restart()
         self.top.close()
 

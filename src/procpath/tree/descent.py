@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from errno import EIO
-from types import TracebackType
-from typing import Self, TypeAlias, cast
+from typing import TypeAlias, cast
 
+from procpath.descriptors import Closing
 from procpath.errors import tells_of_path
 from procpath.linux import LISTING, LISTING_NOFOLLOW, Descriptor, openat
 from procpath.root import Root
@@ -76,7 +76,7 @@ class Directory:
         self.fd = fd
 
 
-class Descent:
+class Descent(Closing):
     """The tree below ``start``, which it holds open until its ``with`` block ends.
 
     ``start`` is an in-root path with a slash at the end, or the empty one.
@@ -95,15 +95,8 @@ class Descent:
         """levels from one directory to the next of those that stay open for long"""
         self.start = Directory(self, None, "", open_directory(root, start))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close every directory that is held."""
         self._last.close()
         while self._kept:
             self._kept.popitem()[0].fd.close()

@@ -12,9 +12,9 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from errno import EBUSY, EEXIST, ELOOP
-from types import TracebackType
 from typing import Self
 
+from procpath.descriptors import Closing
 from procpath.linux import LISTING_NOFOLLOW
 from procpath.resolve.identity import mount_id
 from procpath.root import Root
@@ -26,7 +26,7 @@ from procpath.tree.places import Blame, Place, RootedPlace, both, lies_within
 from procpath.tree.removing import mount_of_entry
 
 
-class MergedDirectory:
+class MergedDirectory(Closing):
     """A directory as a root of its own, below which no link is followed."""
 
     def __init__(self, fd: int, place: Place) -> None:
@@ -47,15 +47,8 @@ class MergedDirectory:
                 raise OSError(EEXIST, "will not replace it with a directory", place.text)
             return cls(fd, place)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the root."""
         self._root.close()
 
     def fileno(self) -> int:
