@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "src/procpath"
 
 ROOMS = [
     "errors",
+    "uapi",
     "linux",
     "descriptors",
     "proc",

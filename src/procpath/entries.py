@@ -16,10 +16,11 @@ from contextlib import contextmanager
 from errno import EACCES, EBUSY, EEXIST, EINVAL, EISDIR, ENOENT, ENOTEMPTY, EOPNOTSUPP
 
 from procpath.errors import about, os_error
-from procpath.linux import FIND_DIRECTORY, Descriptor, renameat2
+from procpath.linux import Descriptor, renameat2
 from procpath.proc import VerifiedProc
 from procpath.resolve.interface import Parent, require_search
 from procpath.root import Root
+from procpath.uapi import FIND_DIRECTORY
 
 
 def mkdir(root: Root, path: bytes, mode: int) -> None:

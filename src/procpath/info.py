@@ -12,8 +12,9 @@ import stat
 from functools import cached_property
 
 from procpath.errors import NO_ANSWER, about, os_error, tells_of_path
-from procpath.linux import STATX_ATTR_MOUNT_ROOT, STATX_BASIC_STATS, statx_or_none
+from procpath.linux import statx_or_none
 from procpath.root import Root
+from procpath.uapi import STATX_ATTR_MOUNT_ROOT, STATX_BASIC_STATS
 
 
 class PathInfo:

@@ -20,170 +20,26 @@ if sys.platform != "linux":
 import ctypes
 import fcntl
 import os
-import platform
 import struct
 from collections.abc import Callable
-from errno import EACCES, EINTR, EINVAL, ENOSYS, EPERM
+from errno import EINTR, EINVAL
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, NamedTuple, NewType, NoReturn
 
+from procpath import uapi
 from procpath.errors import os_error
+from procpath.uapi import SYS_openat2
 
-# The calls since Linux 5.0 have one number on every architecture
-# (include/uapi/asm-generic/unistd.h); older ones differ.
-_SYS_open_tree = 428
-_SYS_move_mount = 429
-_SYS_fsopen = 430
-_SYS_fsconfig = 431
-_SYS_fsmount = 432
-_SYS_pidfd_open = 434
-_SYS_openat2 = 437
-_SYS_fchmodat2 = 452
-_SYS_setxattrat = 463
-_SYS_getxattrat = 464
-_SYS_listxattrat = 465
-_OLDER_SYSCALLS = {
-    "x86_64": {"pivot_root": 155, "renameat2": 316, "seccomp": 317, "statx": 332},
-    "aarch64": {"pivot_root": 41, "renameat2": 276, "seccomp": 277, "statx": 291},
-}
+_MACHINE = os.uname().machine
 try:
-    _SYS = _OLDER_SYSCALLS[platform.machine()]
+    _SYS = uapi.OLDER_SYSCALLS[_MACHINE]
 except KeyError:
     raise ImportError(
-        f"procpath knows the system calls of x86-64 and aarch64, not of {platform.machine()}"
+        f"procpath knows the system calls of x86-64 and aarch64, not of {_MACHINE}"
     ) from None
 if sys.maxsize < 2**32:
     raise ImportError("procpath needs a 64-bit Python: it calls the 64-bit system calls")
-
-# openat2(2)
-RESOLVE_NO_XDEV = 0x01
-RESOLVE_NO_MAGICLINKS = 0x02
-RESOLVE_NO_SYMLINKS = 0x04
-RESOLVE_BENEATH = 0x08
-RESOLVE_IN_ROOT = 0x10
-RESOLVE_CACHED = 0x20  # Linux 5.12
-
-# include/uapi/linux/fcntl.h
-AT_FDCWD = -100
-AT_SYMLINK_NOFOLLOW = 0x100
-AT_NO_AUTOMOUNT = 0x800
-AT_EMPTY_PATH = 0x1000
-AT_RECURSIVE = 0x8000
-
-# statx(2)
-STATX_BASIC_STATS = 0x07FF
-STATX_BTIME = 0x0800
-STATX_MNT_ID = 0x1000  # Linux 5.8
-STATX_MNT_ID_UNIQUE = 0x4000  # Linux 6.8
-STATX_ATTR_MOUNT_ROOT = 0x2000  # Linux 5.8
-
-# fsopen(2), fsconfig(2), fsmount(2), open_tree(2), move_mount(2)
-FSCONFIG_SET_FLAG = 0
-FSCONFIG_SET_STRING = 1
-FSCONFIG_CMD_CREATE = 6
-FSOPEN_CLOEXEC = 1
-FSMOUNT_CLOEXEC = 1
-OPEN_TREE_CLONE = 1
-MOUNT_ATTR_RDONLY = 0x01
-MOUNT_ATTR_NOSUID = 0x02
-MOUNT_ATTR_NODEV = 0x04
-MOUNT_ATTR_NOEXEC = 0x08
-MOVE_MOUNT_F_EMPTY_PATH = 0x04
-
-# renameat2(2)
-RENAME_NOREPLACE = 1
-RENAME_EXCHANGE = 2
-
-# mount(2), umount2(2)
-MS_RDONLY = 0x01
-MS_NOSUID = 0x02
-MS_NODEV = 0x04
-MS_NOEXEC = 0x08
-MS_REMOUNT = 0x20
-MS_NOSYMFOLLOW = 0x100
-MS_BIND = 0x1000
-MS_REC = 0x4000
-MS_PRIVATE = 0x40000
-MNT_DETACH = 2
-
-# unshare(2), setns(2)
-CLONE_FS = 0x00000200
-CLONE_FILES = 0x00000400
-CLONE_NEWNS = 0x00020000
-CLONE_NEWUSER = 0x10000000
-CLONE_NEWPID = 0x20000000
-
-# statfs(2)
-PROC_SUPER_MAGIC = 0x9FA0
-PID_FS_MAGIC = 0x50494446  # Linux 6.9
-ST_NOSYMFOLLOW = 0x2000  # Linux 5.10, include/linux/statfs.h
-
-# include/uapi/linux/magic.h, or the file system's own source where the name is in brackets.
-KERNEL_FILE_SYSTEMS = {
-    PROC_SUPER_MAGIC: "procfs",
-    0x62656572: "sysfs",
-    0x27E0EB: "cgroup",  # cpuset too
-    0x63677270: "cgroup2",
-    0x64626720: "debugfs",
-    0x74726163: "tracefs",
-    0x73636673: "securityfs",
-    0x62656570: "configfs",  # (fs/configfs)
-    0xCAFE4A11: "bpf",
-    0x6165676C: "pstore",
-    0xDE5E81E4: "efivarfs",
-    0xF97CFF8C: "selinuxfs",
-    0x43415D53: "smackfs",
-    0x5A3C69F0: "apparmorfs",
-    0x42494E4D: "binfmt_misc",
-    0x6E736673: "nsfs",
-    0x50494446: "pidfs",
-    0x534F434B: "sockfs",
-    0x50495045: "pipefs",
-    0x09041934: "anon_inodefs",
-    0x62646576: "bdevfs",
-    0x19800202: "mqueue",  # (ipc/mqueue.c)
-    0x65735543: "fusectl",  # (fs/fuse)
-    0x67596969: "rpc_pipefs",  # (net/sunrpc)
-    0x6E667364: "nfsd",  # (fs/nfsd)
-    0x6C6F6F70: "binder",
-    0x07655821: "resctrl",
-    0xABBA1974: "xenfs",
-    0x76A9F425: "ocfs2_dlmfs",  # (fs/ocfs2)
-    0x0A647361: "functionfs",  # (drivers/usb/gadget)
-    0xAEE71EE7: "gadgetfs",  # (drivers/usb/gadget)
-    0x9FA1: "openpromfs",
-    0x9FA2: "usbfs",
-    0x23C9B64E: "spufs",  # (arch/powerpc)
-    0x687970: "s390_hypfs",  # (arch/s390)
-    0x64646178: "dax",
-    0x444D4142: "dmabuf",
-    0x454D444D: "devmem",
-    0x5345434D: "secretmem",
-    0x47504653: "aio",  # (fs/aio.c)
-}
-"""By their ``f_type``: the file systems whose files are the kernel's own. Most answer about whoever
-reads them and obey whoever writes to them, and some block, or tell something only once.
-"""
-
-
-# Flags of open(2) for what this library opens itself.
-FIND = os.O_PATH | os.O_CLOEXEC
-"""hold what a path leads to; has no effect on it"""
-FIND_NOFOLLOW = FIND | os.O_NOFOLLOW
-"""hold what a name is, a link for itself"""
-FIND_DIRECTORY = FIND | os.O_DIRECTORY
-FIND_DIRECTORY_NOFOLLOW = FIND_NOFOLLOW | os.O_DIRECTORY
-LISTING = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC
-"""read the entries of a directory; O_NONBLOCK in case it is swapped for a FIFO"""
-LISTING_NOFOLLOW = LISTING | os.O_NOFOLLOW
-CREATE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-DENIED = frozenset((ENOSYS, EPERM, EACCES))
-"""Errnos of a system call that the kernel lacks, or that a seccomp filter or a security module
-denies. A call that cannot fail with EPERM or EACCES otherwise is not to be had.
-"""
-
 
 _method_of_c: Any = ctypes.pythonapi.PyInstanceMethod_New
 _method_of_c.argtypes = (ctypes.py_object,)
@@ -294,7 +150,7 @@ def try_openat2(dirfd: int, path: bytes, how: OpenHow) -> Descriptor:
     """
     before = _get_errno()
     while True:
-        fd: Descriptor = _openat2(_SYS_openat2, dirfd, path, how, _OPEN_HOW_SIZE)
+        fd: Descriptor = _openat2(SYS_openat2, dirfd, path, how, _OPEN_HOW_SIZE)
         if fd.value >= 0:
             _untrack(fd)
             return fd
@@ -409,7 +265,7 @@ def dup(fd: int) -> Descriptor:
 
 def pidfd_open(pid: int) -> Descriptor:
     """pidfd_open(2) (Linux 5.3)."""
-    return _opened(_pidfd_open, _SYS_pidfd_open, pid, 0)
+    return _opened(_pidfd_open, uapi.SYS_pidfd_open, pid, 0)
 
 
 class Statx(NamedTuple):
@@ -439,7 +295,7 @@ _STATX_LAYOUT = struct.Struct("=I4xQI8xH2xQ16xQ16xqI4x32x8xIIQ")
 _STATX_SIZE = 256
 
 
-def statx(dirfd: int, path: bytes, flags: int = 0, mask: int = STATX_BASIC_STATS) -> Statx:
+def statx(dirfd: int, path: bytes, flags: int = 0, mask: int = uapi.STATX_BASIC_STATS) -> Statx:
     """statx(2) (Linux 4.11). An empty path with ``AT_EMPTY_PATH`` asks for ``dirfd`` itself."""
     buffer = ctypes.create_string_buffer(_STATX_SIZE)
     _checked(_statx, _SYS["statx"], dirfd, path, flags, mask, buffer, path=path)
@@ -448,17 +304,17 @@ def statx(dirfd: int, path: bytes, flags: int = 0, mask: int = STATX_BASIC_STATS
     )
     if not mnt_id:
         # No mount has this ID: qemu-user sets the bits of the mask and leaves it at 0.
-        got &= ~(STATX_MNT_ID | STATX_MNT_ID_UNIQUE)
-    born = sec * 1_000_000_000 + nsec if got & STATX_BTIME else 0
+        got &= ~(uapi.STATX_MNT_ID | uapi.STATX_MNT_ID_UNIQUE)
+    born = sec * 1_000_000_000 + nsec if got & uapi.STATX_BTIME else 0
     return Statx(got, nlink, mode, ino, attributes, attributes_mask, major, minor, mnt_id, born)
 
 
 def statx_or_none(fd: int, mask: int) -> Statx | None:
     """statx(2) of what ``fd`` holds, or None where it is denied or missing (``DENIED``)."""
     try:
-        return statx(fd, b"", AT_EMPTY_PATH, mask)
+        return statx(fd, b"", uapi.AT_EMPTY_PATH, mask)
     except OSError as error:
-        if error.errno not in DENIED:
+        if error.errno not in uapi.DENIED:
             raise
         return None
 
@@ -488,38 +344,38 @@ def fstatfs(fd: int) -> Statfs:
 
 def fsopen(fsname: bytes) -> Descriptor:
     """fsopen(2) (Linux 5.2): a descriptor of a file system that is yet to be configured."""
-    return _opened(_fsopen, _SYS_fsopen, fsname, FSOPEN_CLOEXEC, path=fsname)
+    return _opened(_fsopen, uapi.SYS_fsopen, fsname, uapi.FSOPEN_CLOEXEC, path=fsname)
 
 
 def fsconfig(fd: int, command: int, key: bytes | None = None, value: bytes | None = None) -> None:
     """fsconfig(2) (Linux 5.2), with ``FSCONFIG_SET_FLAG``, ``FSCONFIG_SET_STRING`` or
     ``FSCONFIG_CMD_CREATE``.
     """
-    _checked(_fsconfig, _SYS_fsconfig, fd, command, key, value, 0, path=key)
+    _checked(_fsconfig, uapi.SYS_fsconfig, fd, command, key, value, 0, path=key)
 
 
 def fsmount(fd: int, attributes: int = 0) -> Descriptor:
     """fsmount(2) (Linux 5.2): a detached mount of it, with ``MOUNT_ATTR_*``, as an ``O_PATH``
     descriptor.
     """
-    return _opened(_fsmount, _SYS_fsmount, fd, FSMOUNT_CLOEXEC, attributes)
+    return _opened(_fsmount, uapi.SYS_fsmount, fd, uapi.FSMOUNT_CLOEXEC, attributes)
 
 
 def open_tree(dirfd: int, path: bytes, flags: int) -> Descriptor:
     """open_tree(2) (Linux 5.2): a mount, or with ``OPEN_TREE_CLONE`` a detached copy of it."""
-    return _opened(_open_tree, _SYS_open_tree, dirfd, path, flags | os.O_CLOEXEC, path=path)
+    return _opened(_open_tree, uapi.SYS_open_tree, dirfd, path, flags | os.O_CLOEXEC, path=path)
 
 
 def move_mount(mount_fd: int, dirfd: int, path: bytes) -> None:
     """move_mount(2) (Linux 5.2): attach the mount ``mount_fd`` at ``path``."""
     _checked(
         _move_mount,
-        _SYS_move_mount,
+        uapi.SYS_move_mount,
         mount_fd,
         b"",
         dirfd,
         path,
-        MOVE_MOUNT_F_EMPTY_PATH,
+        uapi.MOVE_MOUNT_F_EMPTY_PATH,
         path=path,
     )
 
@@ -531,7 +387,7 @@ def renameat2(olddirfd: int, old: bytes, newdirfd: int, new: bytes, flags: int =
 
 def fchmodat2(dirfd: int, path: bytes, mode: int, flags: int) -> None:
     """fchmodat2(2) (Linux 6.6): chmod that knows ``AT_SYMLINK_NOFOLLOW`` and ``AT_EMPTY_PATH``."""
-    _checked(_fchmodat2, _SYS_fchmodat2, dirfd, path, mode, flags, path=path)
+    _checked(_fchmodat2, uapi.SYS_fchmodat2, dirfd, path, mode, flags, path=path)
 
 
 _XATTR_SIZE_MAX = 65536
@@ -545,7 +401,7 @@ def listxattrat(dirfd: int, path: bytes, flags: int) -> list[bytes]:
     """listxattrat(2) (Linux 6.13): the names of all extended attributes."""
     names = ctypes.create_string_buffer(_XATTR_SIZE_MAX)
     size = _checked(
-        _listxattrat, _SYS_listxattrat, dirfd, path, flags, names, _XATTR_SIZE_MAX, path=path
+        _listxattrat, uapi.SYS_listxattrat, dirfd, path, flags, names, _XATTR_SIZE_MAX, path=path
     )
     return names.raw[:size].split(b"\0")[:-1]
 
@@ -555,7 +411,7 @@ def getxattrat(dirfd: int, path: bytes, flags: int, name: bytes) -> bytes:
     value = ctypes.create_string_buffer(_XATTR_SIZE_MAX)
     args = _XATTR_ARGS.pack(ctypes.addressof(value), _XATTR_SIZE_MAX, 0)
     size = _checked(
-        _getxattrat, _SYS_getxattrat, dirfd, path, flags, name, args, len(args), path=path
+        _getxattrat, uapi.SYS_getxattrat, dirfd, path, flags, name, args, len(args), path=path
     )
     return value.raw[:size]
 
@@ -564,7 +420,7 @@ def setxattrat(dirfd: int, path: bytes, flags: int, name: bytes, value: bytes) -
     """setxattrat(2) (Linux 6.13): set one extended attribute."""
     buffer = ctypes.create_string_buffer(value, len(value))
     args = _XATTR_ARGS.pack(ctypes.addressof(buffer), len(value), 0)
-    _checked(_setxattrat, _SYS_setxattrat, dirfd, path, flags, name, args, len(args), path=path)
+    _checked(_setxattrat, uapi.SYS_setxattrat, dirfd, path, flags, name, args, len(args), path=path)
 
 
 def mount(
@@ -601,21 +457,6 @@ def setns(fd: int, nstype: int = 0) -> None:
 # seccomp(2) and inotify(7), for procpath.testing.races alone. Their C functions are looked up
 # when they are called: users of the library pay nothing for them at import.
 
-AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}[platform.machine()]
-"""``seccomp_data.arch`` of 64-bit system calls"""
-
-_PR_SET_NO_NEW_PRIVS = 38
-_SECCOMP_SET_MODE_FILTER = 1
-_SECCOMP_FILTER_FLAG_NEW_LISTENER = 0x08  # Linux 5.0
-_SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 0x20  # Linux 5.19
-_SECCOMP_USER_NOTIF_FLAG_CONTINUE = 1  # Linux 5.5
-_SECCOMP_IOCTL_NOTIF_RECV = 0xC0502100
-_SECCOMP_IOCTL_NOTIF_SEND = 0xC0182101
-_SECCOMP_IOCTL_NOTIF_ID_VALID = 0x40082102
-SECCOMP_RET_USER_NOTIF = 0x7FC00000
-SECCOMP_RET_ERRNO = 0x00050000
-SECCOMP_RET_ALLOW = 0x7FFF0000
-
 # struct seccomp_notif: id, pid, flags; struct seccomp_data: nr, arch, instruction, six arguments.
 # The numbers of the ioctls hold the sizes, so a kernel with longer structures has other numbers.
 _SECCOMP_NOTIF = struct.Struct("=QIIiIQ6Q")
@@ -641,25 +482,25 @@ def seccomp_listener(program: bytes) -> Descriptor:
     alone (Linux 5.19): it would be notified a second time otherwise.
     """
     prctl = _typed("prctl", _int, _ulong, _ulong, _ulong, _ulong)
-    _checked(prctl, _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _checked(prctl, uapi.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     buffer = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: the number of instructions, and where they are.
     fprog = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
     seccomp = _syscall(_uint, _uint, _str, restype=Descriptor)
-    flags = _SECCOMP_FILTER_FLAG_NEW_LISTENER | _SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+    flags = uapi.SECCOMP_FILTER_FLAG_NEW_LISTENER | uapi.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
     try:
-        return _opened(seccomp, _SYS["seccomp"], _SECCOMP_SET_MODE_FILTER, flags, fprog)
+        return _opened(seccomp, _SYS["seccomp"], uapi.SECCOMP_SET_MODE_FILTER, flags, fprog)
     except OSError as error:
         if error.errno != EINVAL:
             raise
-    flags = _SECCOMP_FILTER_FLAG_NEW_LISTENER
-    return _opened(seccomp, _SYS["seccomp"], _SECCOMP_SET_MODE_FILTER, flags, fprog)
+    flags = uapi.SECCOMP_FILTER_FLAG_NEW_LISTENER
+    return _opened(seccomp, _SYS["seccomp"], uapi.SECCOMP_SET_MODE_FILTER, flags, fprog)
 
 
 def seccomp_receive(listener: int) -> StoppedCall:
     """Return the next stopped call; ENOENT if it was interrupted before."""
     buffer = bytearray(_SECCOMP_NOTIF.size)  # must be zeroes
-    fcntl.ioctl(listener, _SECCOMP_IOCTL_NOTIF_RECV, buffer)
+    fcntl.ioctl(listener, uapi.SECCOMP_IOCTL_NOTIF_RECV, buffer)
     id_, tid, _, number, arch, _, *arguments = _SECCOMP_NOTIF.unpack(buffer)
     return StoppedCall(id_, tid, number, arch, tuple(arguments))
 
@@ -667,7 +508,7 @@ def seccomp_receive(listener: int) -> StoppedCall:
 def seccomp_is_stopped(listener: int, id_: int) -> bool:
     """Whether the call still waits, so that what was read of its process is the process's."""
     try:
-        fcntl.ioctl(listener, _SECCOMP_IOCTL_NOTIF_ID_VALID, struct.pack("=Q", id_))
+        fcntl.ioctl(listener, uapi.SECCOMP_IOCTL_NOTIF_ID_VALID, struct.pack("=Q", id_))
     except FileNotFoundError:
         return False
     return True
@@ -675,28 +516,15 @@ def seccomp_is_stopped(listener: int, id_: int) -> bool:
 
 def seccomp_continue(listener: int, id_: int) -> None:
     """Let the stopped call be made (Linux 5.5)."""
-    answer = _SECCOMP_NOTIF_RESP.pack(id_, 0, 0, _SECCOMP_USER_NOTIF_FLAG_CONTINUE)
-    fcntl.ioctl(listener, _SECCOMP_IOCTL_NOTIF_SEND, answer)
+    answer = _SECCOMP_NOTIF_RESP.pack(id_, 0, 0, uapi.SECCOMP_USER_NOTIF_FLAG_CONTINUE)
+    fcntl.ioctl(listener, uapi.SECCOMP_IOCTL_NOTIF_SEND, answer)
 
 
 def seccomp_fail(listener: int, id_: int, number: int) -> None:
     """Let the stopped call fail with the errno ``number``, without being made."""
     answer = _SECCOMP_NOTIF_RESP.pack(id_, 0, -number, 0)
-    fcntl.ioctl(listener, _SECCOMP_IOCTL_NOTIF_SEND, answer)
+    fcntl.ioctl(listener, uapi.SECCOMP_IOCTL_NOTIF_SEND, answer)
 
-
-IN_ACCESS = 0x001
-IN_MODIFY = 0x002
-IN_ATTRIB = 0x004
-IN_OPEN = 0x020
-IN_MOVED_FROM = 0x040
-IN_MOVED_TO = 0x080
-IN_CREATE = 0x100
-IN_DELETE = 0x200
-IN_Q_OVERFLOW = 0x4000
-IN_IGNORED = 0x8000
-IN_ONLYDIR = 0x01000000
-IN_DONT_FOLLOW = 0x02000000
 
 _INOTIFY_EVENT = struct.Struct("=iIII")  # watch, mask, cookie, length of the name
 
@@ -710,7 +538,9 @@ def inotify_init() -> Descriptor:
 def inotify_add_watch(queue: int, directory: bytes, mask: int) -> int:
     """inotify_add_watch(2) of a directory; return the number of the watch."""
     add = _typed("inotify_add_watch", _int, _str, ctypes.c_uint32)
-    return _checked(add, queue, directory, mask | IN_ONLYDIR | IN_DONT_FOLLOW, path=directory)
+    return _checked(
+        add, queue, directory, mask | uapi.IN_ONLYDIR | uapi.IN_DONT_FOLLOW, path=directory
+    )
 
 
 def inotify_read(queue: int) -> list[tuple[int, int, bytes]]:

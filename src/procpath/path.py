@@ -34,7 +34,7 @@ from typing import (
 )
 from weakref import WeakValueDictionary
 
-from procpath import entries, linux, unix_sockets
+from procpath import entries, uapi, unix_sockets
 from procpath.accounts import Accounts
 from procpath.descriptors import closed_on_error
 from procpath.errors import (
@@ -441,7 +441,7 @@ class RootedPath(LexicalPath, from_segments=True):
 
     def iterdir(self) -> Iterator[Self]:
         """Iterate over the paths in the directory, in no order. They have their :attr:`info`."""
-        directory = self._root.open_raw(self._raw, linux.LISTING, 0)
+        directory = self._root.open_raw(self._raw, uapi.LISTING, 0)
         try:
             return self._children(scan(directory))
         except OSError as error:
@@ -638,7 +638,7 @@ class RootedPath(LexicalPath, from_segments=True):
         A file or an empty directory of that name is replaced, or with ``replace=False``
         ``FileExistsError`` (renameat2(2), ``RENAME_NOREPLACE``).
         """
-        flags = 0 if replace else linux.RENAME_NOREPLACE
+        flags = 0 if replace else uapi.RENAME_NOREPLACE
         return self._rename(target, flags)
 
     def _rename(self, target: Segment, flags: int) -> Self:
@@ -655,7 +655,7 @@ class RootedPath(LexicalPath, from_segments=True):
 
     def exchange(self, other: Segment) -> None:
         """Swap two files of any kind in one step (renameat2(2), ``RENAME_EXCHANGE``)."""
-        self._rename(other, linux.RENAME_EXCHANGE)
+        self._rename(other, uapi.RENAME_EXCHANGE)
 
     def chmod(self, mode: int, *, follow_symlinks: bool = True) -> None:
         """Set the permissions. Linux keeps none for a link: ``EOPNOTSUPP``."""

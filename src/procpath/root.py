@@ -16,7 +16,7 @@ from typing import Self, TypeAlias, TypeVar, Unpack, cast
 
 from procpath.descriptors import Closing, closed_on_error
 from procpath.errors import ClosedRootError, ProcessGoneError, os_error
-from procpath.linux import AT_FDCWD, FIND_DIRECTORY, Descriptor, dup, openat
+from procpath.linux import Descriptor, dup, openat
 from procpath.options import OptionArguments, Options
 from procpath.origin import Beneath, HandedOver, HostDirectory, OfProcess, Origin, note, unpickled
 from procpath.proc import IdMapping, ProcessDir, VerifiedProc
@@ -25,6 +25,7 @@ from procpath.resolve.identity import Identity, identity
 from procpath.resolve.interface import Resolver, Rules
 from procpath.resolve.kernel import KernelResolver, openat2_refusal
 from procpath.resolve.walk import Observer, Walk, Walker
+from procpath.uapi import AT_FDCWD, FIND_DIRECTORY
 
 T = TypeVar("T")
 

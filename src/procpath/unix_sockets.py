@@ -13,8 +13,9 @@ import socket
 from _thread import allocate_lock, start_new_thread
 
 from procpath.descriptors import closed_on_error
-from procpath.linux import CLONE_FS, Descriptor, dup, unshare
+from procpath.linux import Descriptor, dup, unshare
 from procpath.proc import VerifiedProc
+from procpath.uapi import CLONE_FS
 
 
 class _Attempt:

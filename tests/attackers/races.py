@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from attackers.scene import DEPTH, Scene
-from procpath import linux
+from procpath import linux, uapi
 from procpath.options import OptionArguments
 
 Round = Callable[[], None]
@@ -35,7 +35,7 @@ def _hold(path: str) -> int:
 
 
 def _exchange(dirfd: int, one: bytes, other: bytes) -> None:
-    linux.renameat2(dirfd, one, dirfd, other, linux.RENAME_EXCHANGE)
+    linux.renameat2(dirfd, one, dirfd, other, uapi.RENAME_EXCHANGE)
 
 
 def _directory_and_link(scene: Scene, _: str) -> Round:
@@ -102,10 +102,10 @@ def _overmounted(scene: Scene, _: str) -> Round:
     target = os.fsencode(f"{scene.root}/work/dir")
 
     def attack() -> None:
-        linux.mount(source, target, None, linux.MS_BIND)
+        linux.mount(source, target, None, uapi.MS_BIND)
         # Unmounting takes so long that otherwise it would be mounted too seldom.
         time.sleep(0.0002)
-        linux.umount2(target, linux.MNT_DETACH)
+        linux.umount2(target, uapi.MNT_DETACH)
 
     return attack
 

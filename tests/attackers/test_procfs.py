@@ -19,7 +19,7 @@ from attackers.engine import LIMIT, SECONDS
 from attackers.races import Round, attacking
 from helpers import attacks, seccomp
 from helpers.support import open_descriptors, private_mounts
-from procpath import UnverifiedProcError, VerifiedProc, linux
+from procpath import UnverifiedProcError, VerifiedProc, linux, uapi
 
 _UMOUNT_NOFOLLOW = 8  # include/linux/fs.h
 
@@ -108,7 +108,7 @@ def _mounting(lie: Lie) -> Round:
     def attack() -> None:
         mount(source, target)
         time.sleep(0.0002)
-        linux.umount2(os.fsencode(target), linux.MNT_DETACH | _UMOUNT_NOFOLLOW)
+        linux.umount2(os.fsencode(target), uapi.MNT_DETACH | _UMOUNT_NOFOLLOW)
 
     return attack
 

@@ -42,7 +42,7 @@ from attackers.writings import WRITINGS, Writing, restore
 from helpers.forms import one_in
 from helpers.processes import end_after
 from helpers.support import open_descriptors
-from procpath import Root, RootedPath, SpecialFileError, VerifiedProc, linux
+from procpath import Root, RootedPath, SpecialFileError, VerifiedProc, linux, uapi
 
 LIMIT = 20.0
 """seconds after which what has not happened is not waited for"""
@@ -92,7 +92,7 @@ class _Trap:
         self._watch(watched)
 
     def _watch(self, path: str) -> None:
-        mask = linux.IN_OPEN | linux.IN_ACCESS | linux.IN_MODIFY
+        mask = uapi.IN_OPEN | uapi.IN_ACCESS | uapi.IN_MODIFY
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.inotify_add_watch(self._queue.value, os.fsencode(path), mask) < 0:
             raise OSError(ctypes.get_errno(), "inotify_add_watch", path)

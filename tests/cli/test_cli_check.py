@@ -16,7 +16,7 @@ from helpers.containers import RuncContainer
 from helpers.processes import living
 from helpers.seccomp import NO_OPENAT2, forbid
 from helpers.support import private_mounts, run_in_child
-from procpath import VerifiedProc, linux
+from procpath import VerifiedProc, linux, uapi
 
 # check
 
@@ -53,7 +53,7 @@ def test_check_tells_what_is_missing() -> None:
 def test_identity_map_is_not_the_initial_namespace() -> None:
     def check() -> Ran:
         with ExitStack() as stack:
-            pid = stack.enter_context(living(lambda: linux.unshare(linux.CLONE_NEWUSER)))
+            pid = stack.enter_context(living(lambda: linux.unshare(uapi.CLONE_NEWUSER)))
             for name in ("uid_map", "gid_map"):
                 Path(f"/proc/{pid}/{name}").write_text(f"0 0 {2**32 - 1}\n")
             namespace = stack.enter_context(open(f"/proc/{pid}/ns/user"))
@@ -124,7 +124,7 @@ def test_without_a_procfs_there_are_no_processes(tmp_path: Path, arguments: list
 
 
 def test_procfs_of_another_mount_namespace_is_refused(container: RuncContainer) -> None:
-    with living(lambda: linux.unshare(linux.CLONE_NEWNS)) as pid:
+    with living(lambda: linux.unshare(uapi.CLONE_NEWNS)) as pid:
         for holder, reason in ((pid, "mount namespace"), (container.pid, "PID namespace")):
             place = f"/proc/{holder}/root/proc"
             for command in (["cat", "2:/etc/shadow"], ["roots"]):

@@ -22,7 +22,7 @@ from helpers.commandline import Ran, as_nobody, here
 from helpers.containers import RuncContainer
 from helpers.processes import living
 from helpers.support import private_mounts, run_in_child
-from procpath import VerifiedProc, linux
+from procpath import VerifiedProc, linux, uapi
 from procpath.commands.output import shortened
 from procpath.commands.roots import answer_in_time
 from procpath.containers import describe, parse_os_release
@@ -43,8 +43,8 @@ def start_namespace(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[b
 
     def start(*argv: str) -> subprocess.Popen[bytes]:
         def enter() -> None:
-            linux.unshare(linux.CLONE_NEWNS)
-            linux.mount(None, b"/", None, linux.MS_REC | linux.MS_PRIVATE)
+            linux.unshare(uapi.CLONE_NEWNS)
+            linux.mount(None, b"/", None, uapi.MS_REC | uapi.MS_PRIVATE)
             os.chroot(tmp_path)
             os.chdir("/")
 
@@ -86,7 +86,7 @@ def test_roots_lists_each_mount_namespace_once(
 
 def test_oldest_process_comes_first() -> None:
     def look() -> Ran:
-        linux.unshare(linux.CLONE_NEWPID)
+        linux.unshare(uapi.CLONE_NEWPID)
         return run_in_child(_look_at_two_processes, 1000, 500)
 
     listed = json.loads(private_mounts(look).out)
@@ -103,7 +103,7 @@ def _look_at_two_processes(before_older: int, before_younger: int) -> Ran:
     reader, writer = os.pipe()
     last_pid.write_text(str(before_older))
     if os.fork() == 0:
-        linux.unshare(linux.CLONE_NEWNS)
+        linux.unshare(uapi.CLONE_NEWNS)
         time.sleep(0.02)  # a tick of the clock by which start times are told, and more
         last_pid.write_text(str(before_younger))
         if os.fork() == 0:
@@ -215,7 +215,7 @@ def roots_beside(*tricks: Callable[[], None]) -> tuple[list[int], Ran]:
             return pids, here("roots", "--json")
 
     def enter() -> tuple[list[int], Ran]:
-        linux.unshare(linux.CLONE_NEWPID)
+        linux.unshare(uapi.CLONE_NEWPID)
         return run_in_child(look)
 
     return private_mounts(enter)
@@ -223,8 +223,8 @@ def roots_beside(*tricks: Callable[[], None]) -> tuple[list[int], Ran]:
 
 def _private(trick: Callable[[], None]) -> Callable[[], None]:
     def prepare() -> None:
-        linux.unshare(linux.CLONE_NEWNS)
-        linux.mount(None, b"/", None, linux.MS_REC | linux.MS_PRIVATE)
+        linux.unshare(uapi.CLONE_NEWNS)
+        linux.mount(None, b"/", None, uapi.MS_REC | uapi.MS_PRIVATE)
         trick()
 
     return prepare
@@ -237,7 +237,7 @@ def nothing() -> None:
 def put_etc_on_a_server_that_never_answers() -> None:
     server = os.open("/dev/fuse", os.O_RDWR)
     options = f"fd={server},rootmode=40000,user_id=0,group_id=0"  # mount.fuse(8)
-    linux.mount(b"hanging", b"/etc", b"fuse", linux.MS_NODEV | linux.MS_NOSUID, options.encode())
+    linux.mount(b"hanging", b"/etc", b"fuse", uapi.MS_NODEV | uapi.MS_NOSUID, options.encode())
 
 
 def be_called(name: bytes) -> Callable[[], None]:
@@ -291,7 +291,7 @@ def test_thread_stands_for_an_ended_main_thread() -> None:
             os.write(writer, b"x")
             signal.pause()
 
-        linux.unshare(linux.CLONE_NEWNS)
+        linux.unshare(uapi.CLONE_NEWNS)
         threading.Thread(target=go_on, daemon=True).start()
         ctypes.CDLL(None).syscall(EXIT, 0)
 

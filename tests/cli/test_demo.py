@@ -23,7 +23,7 @@ import pytest
 from helpers.commandline import Ran, as_nobody, here, procpath
 from helpers.seccomp import NO_OPENAT2, forbid
 from helpers.support import run_in_child
-from procpath import Root, RootedPath, VerifiedProc, linux
+from procpath import Root, RootedPath, VerifiedProc, linux, uapi
 from procpath.commands.container import SECRET, Container
 
 PATHS = [
@@ -154,7 +154,7 @@ def test_impossible_demo_says_why_in_one_line(scratch: Path) -> None:
 
 def _run_without_user_namespaces(scratch: Path) -> Ran:
     """In a user namespace that allows none below it, without any capability in it."""
-    linux.unshare(linux.CLONE_NEWUSER)
+    linux.unshare(uapi.CLONE_NEWUSER)
     for path, text in {
         "/proc/self/setgroups": "deny",
         "/proc/self/uid_map": "0 0 1",

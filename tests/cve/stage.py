@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from procpath import Root, RootedPath, linux
+from procpath import Root, RootedPath, linux, uapi
 
 Resolver = Literal["walk", "openat2"]
 
@@ -56,9 +56,9 @@ def swap_for_link(path: Path, target: Path) -> None:
     aside = path.with_name(f"{path.name}.aside")
     aside.symlink_to(target)
     one, other = os.fsencode(path), os.fsencode(aside)
-    linux.renameat2(linux.AT_FDCWD, one, linux.AT_FDCWD, other, linux.RENAME_EXCHANGE)
+    linux.renameat2(uapi.AT_FDCWD, one, uapi.AT_FDCWD, other, uapi.RENAME_EXCHANGE)
 
 
 def bind(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
     """Mount ``source`` over ``target`` by mount(2), which follows links at both ends."""
-    linux.mount(os.fsencode(source), os.fsencode(target), None, linux.MS_BIND)
+    linux.mount(os.fsencode(source), os.fsencode(target), None, uapi.MS_BIND)

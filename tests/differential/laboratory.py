@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, Self, TypeAlias
 
 from helpers.support import make_mounts_private
-from procpath import Root, linux
+from procpath import Root, linux, uapi
 from procpath.linux import Descriptor
 from procpath.proc import VerifiedProc
 from procpath.testing import Tree
@@ -199,7 +199,7 @@ class Bench:
     def fresh_directory(self) -> str:
         """An empty directory, with nothing but decoys around it."""
         if self._made == _TREES_TO_A_FILE_SYSTEM:
-            linux.umount2(self.place, linux.MNT_DETACH)
+            linux.umount2(self.place, uapi.MNT_DETACH)
             self._mount()
             self._made = 0
         self._made += 1
@@ -208,7 +208,7 @@ class Bench:
         return directory
 
     def close(self) -> None:
-        linux.umount2(self.place, linux.MNT_DETACH)
+        linux.umount2(self.place, uapi.MNT_DETACH)
         os.rmdir(self.place)
 
     def path_of(self, fd: int) -> str:

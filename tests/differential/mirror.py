@@ -17,7 +17,7 @@ from pathlib import Path, PosixPath
 from typing import Any, NamedTuple, TypeAlias
 
 from differential.laboratory import Bench, acting_as
-from procpath import Root, RootedPath, linux
+from procpath import Root, RootedPath, linux, uapi
 from procpath.testing import Fifo, Socket, Tree
 from procpath.testing.model import Caller
 
@@ -139,7 +139,7 @@ def _as_pathlib_walks(
 def _exchange(path: Path, other: Path) -> None:
     both = os.fsencode(path), os.fsencode(other)
     try:
-        linux.renameat2(linux.AT_FDCWD, both[0], linux.AT_FDCWD, both[1], linux.RENAME_EXCHANGE)
+        linux.renameat2(uapi.AT_FDCWD, both[0], uapi.AT_FDCWD, both[1], uapi.RENAME_EXCHANGE)
     except OSError as error:
         error.filename, error.filename2 = path, other
         raise

@@ -12,7 +12,7 @@ from errno import ELOOP
 from typing import NamedTuple
 
 from differential.laboratory import RESOLVERS, Bench, Laboratory
-from procpath import MagicLinkError, Root, linux
+from procpath import MagicLinkError, Root, linux, uapi
 from procpath.testing import Directory, File, MagicLink, Symlink, Tree, model
 
 MAGIC = ("exe", "cwd", "root", "fd/0", "ns/mnt", "ns/pid")
@@ -92,7 +92,7 @@ def ask(bench: Bench, paths: list[str]) -> tuple[int, dict[str, list[Answer]]]:
 
 def open_without_magic(path: str, flags: int) -> int:
     return linux.openat2(
-        linux.AT_FDCWD, os.fsencode(path), flags, resolve=linux.RESOLVE_NO_MAGICLINKS
+        uapi.AT_FDCWD, os.fsencode(path), flags, resolve=uapi.RESOLVE_NO_MAGICLINKS
     ).detach()
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from procpath import linux
+from procpath import linux, uapi
 from procpath.proc import VerifiedProc
 
 LIE: Final = "Name:\tliar\nPid:\t4711\n"
@@ -24,14 +24,14 @@ LIE: Final = "Name:\tliar\nPid:\t4711\n"
 
 def bind(source: str, target: str) -> None:
     """Bind-mount ``source`` over ``target``; both are followed to their ends."""
-    linux.mount(source.encode(), target.encode(), None, linux.MS_BIND)
+    linux.mount(source.encode(), target.encode(), None, uapi.MS_BIND)
 
 
 def mount_over_link(source: str, target: str) -> None:
     """Mount ``source`` over the link ``target`` itself, which mount(2) would follow."""
-    flags = linux.OPEN_TREE_CLONE | linux.AT_SYMLINK_NOFOLLOW
-    with linux.open_tree(linux.AT_FDCWD, source.encode(), flags) as fd:
-        linux.move_mount(fd, linux.AT_FDCWD, target.encode())
+    flags = uapi.OPEN_TREE_CLONE | uapi.AT_SYMLINK_NOFOLLOW
+    with linux.open_tree(uapi.AT_FDCWD, source.encode(), flags) as fd:
+        linux.move_mount(fd, uapi.AT_FDCWD, target.encode())
 
 
 def own(name: str) -> str:

@@ -12,7 +12,7 @@ import struct
 import threading
 from pathlib import Path
 
-from procpath import linux
+from procpath import linux, uapi
 
 _HEADER = struct.Struct("=IIQQIIII")
 _ROOT = 1
@@ -30,7 +30,7 @@ class _FileSystem:
     def __init__(self, place: Path) -> None:
         self._fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
         options = f"fd={self._fd},rootmode=40000,user_id=0,group_id=0,allow_other"
-        linux.mount(b"test", bytes(place), b"fuse.test", linux.MS_NODEV, options.encode())
+        linux.mount(b"test", bytes(place), b"fuse.test", uapi.MS_NODEV, options.encode())
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from helpers.support import dump_error, raise_dumped
-from procpath import linux
+from procpath import linux, uapi
 
 _READY = b"ready"
 
@@ -54,7 +54,7 @@ def first_of_a_pid_namespace(place: str) -> Iterator[int]:
     of that at ``place``. Its PID is as the caller sees it, who is not in the namespace; what
     the caller forks from now on is.
     """
-    linux.unshare(linux.CLONE_NEWPID)
+    linux.unshare(uapi.CLONE_NEWPID)
     with living(lambda: linux.mount(b"proc", place.encode(), b"proc")) as pid:
         yield pid
 

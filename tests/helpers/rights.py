@@ -24,7 +24,7 @@ from _pytest.runner import runtestprotocol
 
 from helpers.refusals import PrivilegeError, refusal
 from helpers.support import make_mounts_private, run_in_child
-from procpath import linux
+from procpath import linux, uapi
 
 _REFUSED = pytest.StashKey[str]()
 
@@ -71,7 +71,7 @@ def _as_root_of_a_namespace(func: Any) -> Any:
 
     def inside() -> Any:
         make_mounts_private()
-        linux.unshare(linux.CLONE_NEWPID)
+        linux.unshare(uapi.CLONE_NEWPID)
         return run_in_child(first_process)
 
     return run_in_child(inside)

@@ -26,7 +26,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 import pytest
 
 from helpers.refusals import PrivilegeError, note_refusal
-from procpath import linux
+from procpath import linux, uapi
 from procpath.commands.container import enter_user_namespace
 
 P = ParamSpec("P")
@@ -128,8 +128,8 @@ def become_root() -> None:
 def make_mounts_private() -> None:
     """Put this process into a mount namespace of its own, from which nothing propagates."""
     become_root()
-    linux.unshare(linux.CLONE_NEWNS)
-    linux.mount(None, b"/", None, linux.MS_REC | linux.MS_PRIVATE)
+    linux.unshare(uapi.CLONE_NEWNS)
+    linux.mount(None, b"/", None, uapi.MS_REC | uapi.MS_PRIVATE)
 
 
 def private_mounts(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

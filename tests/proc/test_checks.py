@@ -16,7 +16,7 @@ import pytest
 
 from helpers.seccomp import forbid
 from helpers.support import private_mounts, run_in_child
-from procpath import linux
+from procpath import linux, uapi
 from procpath.errors import UnverifiedProcError
 from procpath.proc import checks
 
@@ -115,9 +115,9 @@ def test_mount_points_are_told_from_directories(statx: str) -> None:
         place = tempfile.mkdtemp()
         os.mkdir(f"{place}/plain")
         os.mkdir(f"{place}/bound")
-        linux.mount(f"{place}/plain".encode(), f"{place}/bound".encode(), None, linux.MS_BIND)
-        linux.mount(b"tmpfs", b"/proc/self/task", b"tmpfs", linux.MS_RDONLY)
-        linux.mount(b"/proc/1", f"/proc/{os.getpid()}/net".encode(), None, linux.MS_BIND)
+        linux.mount(f"{place}/plain".encode(), f"{place}/bound".encode(), None, uapi.MS_BIND)
+        linux.mount(b"tmpfs", b"/proc/self/task", b"tmpfs", uapi.MS_RDONLY)
+        linux.mount(b"/proc/1", f"/proc/{os.getpid()}/net".encode(), None, uapi.MS_BIND)
         if statx != "statx":
             forbid({"statx": errno.ENOSYS})
         found = {}
@@ -250,7 +250,7 @@ def test_mount_number_distinguishes_mounts() -> None:
             f"/proc/{os.getpid()}/environ".encode(),
             f"/proc/{os.getpid()}/status".encode(),
             None,
-            linux.MS_BIND,
+            uapi.MS_BIND,
         )
         with held("/proc") as root, held("/proc/self/maps") as maps:
             with held("/proc/self/status") as status:

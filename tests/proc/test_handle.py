@@ -19,7 +19,7 @@ from helpers.attacks import ask_number, ask_status
 from helpers.processes import first_of_a_pid_namespace
 from helpers.seccomp import NO_MOUNT_IDS, NO_OPENAT2, forbid
 from helpers.support import private_mounts, run_in_child
-from procpath import linux
+from procpath import linux, uapi
 from procpath.errors import ProcessGoneError, UnverifiedProcError
 from procpath.proc import Check, VerifiedProc
 
@@ -115,9 +115,9 @@ def test_masked_procfs_is_fallen_back_to() -> None:
         for line in Path("/proc/self/mountinfo").read_bytes().split(b"\n")[:-1]:
             mount_point, kind = line.split(b" ")[4], line.partition(b" - ")[2].split(b" ")[0]
             if kind == b"proc" and mount_point != b"/proc":
-                linux.umount2(_unescaped(mount_point), linux.MNT_DETACH)
+                linux.umount2(_unescaped(mount_point), uapi.MNT_DETACH)
         linux.mount(b"tmpfs", b"/proc/sys", b"tmpfs")
-        linux.unshare(linux.CLONE_NEWUSER | linux.CLONE_NEWNS | linux.CLONE_NEWPID)
+        linux.unshare(uapi.CLONE_NEWUSER | uapi.CLONE_NEWNS | uapi.CLONE_NEWPID)
         Path("/proc/self/uid_map").write_text("0 0 1")
         reader, writer = os.pipe()
         if os.fork() == 0:
@@ -171,7 +171,7 @@ def in_pid_namespace(func: Callable[[], Any]) -> Any:
     """``run_in_child`` as the first process of a new PID namespace, with the old ``/proc``."""
 
     def outer() -> Any:
-        linux.unshare(linux.CLONE_NEWPID)
+        linux.unshare(uapi.CLONE_NEWPID)
         return run_in_child(func)
 
     return private_mounts(outer)
@@ -199,12 +199,12 @@ def test_another_place_is_never_a_new_instance() -> None:
 
     def inside() -> tuple[str, int, str]:
         place = tempfile.mkdtemp()
-        linux.mount(b"/proc", place.encode(), None, linux.MS_BIND)
+        linux.mount(b"/proc", place.encode(), None, uapi.MS_BIND)
         with VerifiedProc(place) as proc, VerifiedProc("/proc/") as default:
             return proc.source, ask_number(proc), default.source
 
     def outer() -> tuple[int, tuple[str, int, str]]:
-        linux.unshare(linux.CLONE_NEWPID)
+        linux.unshare(uapi.CLONE_NEWPID)
         return os.getpid(), run_in_child(inside)
 
     parent, (source, number, default) = private_mounts(outer)
@@ -469,7 +469,7 @@ def test_openat2_forbidden_later_is_done_without(number: int) -> None:
                 f"/proc/{os.getpid()}/environ".encode(),
                 f"/proc/{os.getpid()}/maps".encode(),
                 None,
-                linux.MS_BIND,
+                uapi.MS_BIND,
             )
             with pytest.raises(UnverifiedProcError):
                 proc.self_maps()
@@ -576,7 +576,7 @@ def test_descriptors_are_not_inherited_by_programs() -> None:
 @pytest.mark.parametrize("source", SOURCES)
 def test_failing_construction_leaves_no_descriptor(source: Any) -> None:
     def inside() -> bool:
-        linux.mount(b"/proc/1", b"/proc", None, linux.MS_BIND)
+        linux.mount(b"/proc/1", b"/proc", None, uapi.MS_BIND)
         before = os.dup(0)
         os.close(before)
         for _ in range(50):

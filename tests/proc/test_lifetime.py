@@ -21,7 +21,7 @@ from helpers.attacks import ask_fd, ask_fdinfo, ask_maps, ask_number, ask_pagema
 from helpers.processes import living
 from helpers.seccomp import NO_MOUNT_IDS, NO_OPENAT2, forbid
 from helpers.support import private_mounts, run_in_child
-from procpath import Root, linux
+from procpath import Root, linux, uapi
 from procpath.errors import ProcessGoneError, UnverifiedProcError
 from procpath.proc import ProcessDir, VerifiedProc
 
@@ -175,7 +175,7 @@ def test_recycled_pid_is_not_the_old_process(source: Any) -> None:
                 return pid, recycled, old_answers, new_answers, held.is_alive()
 
     def outer() -> Any:
-        linux.unshare(linux.CLONE_NEWPID)
+        linux.unshare(uapi.CLONE_NEWPID)
         return run_in_child(first_of_a_namespace)
 
     pid, recycled, old_answers, new_answers, alive = private_mounts(outer)
@@ -272,11 +272,11 @@ def test_self_where_parent_and_child_have_the_same_pid() -> None:
         proc = VerifiedProc.default()
         ask_fd(proc)
         namespace = os.readlink("/proc/self/ns/pid")
-        linux.unshare(linux.CLONE_NEWPID)
+        linux.unshare(uapi.CLONE_NEWPID)
         return os.getpid(), namespace, run_in_child(second, proc)
 
     def outer() -> tuple[int, str, dict[str, object]]:
-        linux.unshare(linux.CLONE_NEWPID)
+        linux.unshare(uapi.CLONE_NEWPID)
         return run_in_child(first)
 
     pid, namespace, child = run_in_child(outer)
@@ -446,8 +446,8 @@ def test_mounting_and_unmounting_gets_no_lie_through(lookup: str) -> None:
         if attacker == 0:
             try:
                 while True:
-                    linux.mount(lie, place, None, linux.MS_BIND)
-                    linux.umount2(place, linux.MNT_DETACH)
+                    linux.mount(lie, place, None, uapi.MS_BIND)
+                    linux.umount2(place, uapi.MNT_DETACH)
             finally:
                 os._exit(1)
         try:

@@ -21,11 +21,11 @@ from helpers.attacks import LIE, bind, fifo, lying_directory, lying_link, mount_
 from helpers.processes import end_after, first_of_a_pid_namespace, living
 from helpers.seccomp import NO_MOUNT_IDS, NO_OPENAT2, forbid
 from helpers.support import private_mounts, run_in_child
-from procpath import linux
+from procpath import linux, uapi
 from procpath.errors import MagicLinkError, UnverifiedProcError
-from procpath.linux import FIND_DIRECTORY_NOFOLLOW, FIND_NOFOLLOW
 from procpath.proc import VerifiedProc, checks
 from procpath.proc.lookup import Lookup
+from procpath.uapi import FIND_DIRECTORY_NOFOLLOW, FIND_NOFOLLOW
 
 LOOK = os.O_PATH | os.O_NOFOLLOW
 UMOUNT_NOFOLLOW = 8  # umount2(2)
@@ -33,7 +33,7 @@ LOOKUPS = {"openat2": {}, "mount numbers": NO_OPENAT2, "listings": NO_MOUNT_IDS}
 
 
 def lookup_in_proc() -> Lookup:
-    root = linux.openat(linux.AT_FDCWD, "/proc", FIND_DIRECTORY_NOFOLLOW)
+    root = linux.openat(uapi.AT_FDCWD, "/proc", FIND_DIRECTORY_NOFOLLOW)
     return Lookup(root, "/proc", detached=False)
 
 
@@ -175,7 +175,7 @@ def test_link_covered_while_followed_is_followed_again(
             try:
                 return real_openat(dirfd, path, flags, *args)
             finally:
-                linux.umount2(own("exe").encode(), linux.MNT_DETACH | UMOUNT_NOFOLLOW)
+                linux.umount2(own("exe").encode(), uapi.MNT_DETACH | UMOUNT_NOFOLLOW)
 
         monkeypatch.setattr(linux, "openat", attacked_openat)
         fd = process.open_link("exe", os.O_PATH)
@@ -220,7 +220,7 @@ def test_link_covered_each_time_is_refused(
 
         def disturb() -> None:
             linux.mount(b"tmpfs", place.encode(), b"tmpfs")
-            linux.umount2(place.encode(), linux.MNT_DETACH)
+            linux.umount2(place.encode(), uapi.MNT_DETACH)
 
         act_before_opening(monkeypatch, "exe", disturb)
         process.open_link("exe", os.O_RDONLY)
@@ -238,7 +238,7 @@ def test_covering_and_uncovering_a_link_gets_nothing() -> None:
             try:
                 while True:
                     mount_over_link(link, place)
-                    linux.umount2(place.encode(), linux.MNT_DETACH | UMOUNT_NOFOLLOW)
+                    linux.umount2(place.encode(), uapi.MNT_DETACH | UMOUNT_NOFOLLOW)
             finally:
                 os._exit(1)
         try:

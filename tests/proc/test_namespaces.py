@@ -19,7 +19,7 @@ from helpers.processes import become_user, living
 from helpers.rights import require_root_of_the_machine
 from helpers.seccomp import forbid
 from helpers.support import private_mounts, run_in_child
-from procpath import Root, RootedPath, linux, origin
+from procpath import Root, RootedPath, linux, origin, uapi
 from procpath.errors import ProcessGoneError
 from procpath.proc import IdMapping, VerifiedProc
 
@@ -54,7 +54,7 @@ def in_user_namespace(maps: str, func: Callable[[], T]) -> T:
     unshared, mapped = os.pipe(), os.pipe()
 
     def inside() -> T:
-        linux.unshare(linux.CLONE_NEWUSER)
+        linux.unshare(uapi.CLONE_NEWUSER)
         os.write(unshared[1], str(os.getpid()).encode())
         os.read(mapped[0], 1)
         os.setresgid(0, 0, 0)
@@ -106,7 +106,7 @@ def test_maps_in_a_child_of_our_user_namespace() -> None:
         unshared, mapped = os.pipe(), os.pipe()
 
         def prepare() -> None:
-            linux.unshare(linux.CLONE_NEWUSER)
+            linux.unshare(uapi.CLONE_NEWUSER)
             os.write(unshared[1], b"x")
             os.read(mapped[0], 1)
 
@@ -151,7 +151,7 @@ def test_pidfd_in_a_pid_namespace_of_our_own() -> None:
     """pidfd_send_signal(2) is EINVAL for processes outside of it."""
 
     def agent(pidfd: int, place: str, pid: int) -> tuple[str, bool]:
-        linux.mount(b"/proc", place.encode(), None, linux.MS_BIND)
+        linux.mount(b"/proc", place.encode(), None, uapi.MS_BIND)
         with VerifiedProc(place) as proc, Root.of_pidfd(pidfd, proc=proc) as root:
             assert root.process is not None
             return root.origin, root.process.pid == pid
@@ -159,7 +159,7 @@ def test_pidfd_in_a_pid_namespace_of_our_own() -> None:
     def outer() -> tuple[str, bool]:
         with living() as pid:
             pidfd = os.pidfd_open(pid)
-            linux.unshare(linux.CLONE_NEWPID)
+            linux.unshare(uapi.CLONE_NEWPID)
             return run_in_child(agent, pidfd, tempfile.mkdtemp(), pid)
 
     told, right = private_mounts(outer)
@@ -178,7 +178,7 @@ def in_pid_namespace(func: Callable[[], T]) -> T:
         return func()
 
     def outer() -> T:
-        linux.unshare(linux.CLONE_NEWPID)
+        linux.unshare(uapi.CLONE_NEWPID)
         return run_in_child(first)
 
     return private_mounts(outer)
@@ -270,7 +270,7 @@ def test_unpickling_after_another_boot(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_pickling_where_sysctls_are_covered() -> None:
     def inside() -> bool:
-        linux.mount(b"/proc/sys", b"/proc/sys", None, linux.MS_BIND)
+        linux.mount(b"/proc/sys", b"/proc/sys", None, uapi.MS_BIND)
         forbid({"fsopen": errno.EPERM, "open_tree": errno.EPERM})
         with Root.of_process(os.getpid()) as root:
             with pickle.loads(pickle.dumps(root)) as same:

@@ -31,7 +31,7 @@ from helpers.attacks import (
 from helpers.processes import living
 from helpers.seccomp import NO_MOUNT_IDS, NO_OPENAT2, forbid
 from helpers.support import private_mounts
-from procpath import linux
+from procpath import linux, uapi
 from procpath.errors import UnverifiedProcError
 from procpath.proc import VerifiedProc
 
@@ -133,7 +133,7 @@ def test_failing_check_is_not_fallen_back_from() -> None:
 
 
 def without_proc() -> None:
-    linux.umount2(b"/proc", linux.MNT_DETACH)
+    linux.umount2(b"/proc", uapi.MNT_DETACH)
 
 
 def test_no_proc_at_all_is_no_matter_to_a_new_instance() -> None:
@@ -268,19 +268,19 @@ def test_procfs_of_a_container_is_refused(lookup: str, pids: str) -> None:
     """Whoever owns the container mounts over its entries without our noticing."""
 
     def container() -> None:
-        linux.unshare(linux.CLONE_NEWNS)
-        linux.mount(None, b"/", None, linux.MS_REC | linux.MS_PRIVATE)
+        linux.unshare(uapi.CLONE_NEWNS)
+        linux.mount(None, b"/", None, uapi.MS_REC | uapi.MS_PRIVATE)
         linux.mount(b"tmpfs", b"/mnt", b"tmpfs")
         os.mkdir("/mnt/proc")
         if pids == "own PIDs":
             linux.mount(b"proc", b"/mnt/proc", b"proc")
         else:
-            linux.mount(b"/proc", b"/mnt/proc", None, linux.MS_BIND)
+            linux.mount(b"/proc", b"/mnt/proc", None, uapi.MS_BIND)
         os.chroot("/mnt")
 
     def inside() -> None:
         if pids == "own PIDs":
-            linux.unshare(linux.CLONE_NEWPID)
+            linux.unshare(uapi.CLONE_NEWPID)
         with living(container) as pid:
             forbid(LOOKUPS[lookup])
             VerifiedProc(f"/proc/{pid}/root/proc")
@@ -299,7 +299,7 @@ def test_no_link_from_another_mount_namespace() -> None:
         process = proc.process()
 
         def apart() -> None:
-            linux.unshare(linux.CLONE_NEWNS)
+            linux.unshare(uapi.CLONE_NEWNS)
             try:
                 process.open_link("root", os.O_PATH)
             except UnverifiedProcError as error:
@@ -327,8 +327,8 @@ def test_process_bound_over_another_and_detached(lookup: str) -> None:
         if attacker == 0:
             try:
                 while True:
-                    linux.mount(source, place, None, linux.MS_BIND)
-                    linux.umount2(place, linux.MNT_DETACH)
+                    linux.mount(source, place, None, uapi.MS_BIND)
+                    linux.umount2(place, uapi.MNT_DETACH)
             finally:
                 os._exit(1)
         try:
@@ -367,9 +367,9 @@ def test_process_directory_that_is_another_is_refused(monkeypatch: pytest.Monkey
             if path != str(ours):
                 return openat(dirfd, path, flags, *args)
             place = f"/proc/{ours}".encode()
-            linux.mount(f"/proc/{theirs}".encode(), place, None, linux.MS_BIND)
+            linux.mount(f"/proc/{theirs}".encode(), place, None, uapi.MS_BIND)
             found = openat(dirfd, path, flags, *args)
-            linux.umount2(place, linux.MNT_DETACH)
+            linux.umount2(place, uapi.MNT_DETACH)
             return found
 
         monkeypatch.setattr(linux, "openat", attacked)

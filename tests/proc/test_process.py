@@ -18,7 +18,7 @@ import pytest
 from helpers.processes import become_user, living
 from helpers.seccomp import NO_MOUNT_IDS, NO_OPENAT2, forbid
 from helpers.support import private_mounts, run_in_child
-from procpath import Root, RootedPath, linux
+from procpath import Root, RootedPath, linux, uapi
 from procpath.errors import MagicLinkError, UnverifiedProcError
 from procpath.proc import IdMapping, ProcessDir, VerifiedProc
 from procpath.proc.lookup import Lookup
@@ -109,7 +109,7 @@ def test_id_maps_of_a_user_namespace() -> None:
     ready, mapped = os.pipe(), os.pipe()
 
     def unshare() -> None:
-        linux.unshare(linux.CLONE_NEWUSER)
+        linux.unshare(uapi.CLONE_NEWUSER)
         os.write(ready[1], b"x")
         os.read(mapped[0], 1)
 
@@ -135,7 +135,7 @@ def test_id_maps_of_a_user_namespace() -> None:
 
 
 def test_mount_namespaces_are_told_apart() -> None:
-    with living() as same, living(lambda: linux.unshare(linux.CLONE_NEWNS)) as other:
+    with living() as same, living(lambda: linux.unshare(uapi.CLONE_NEWNS)) as other:
         proc = VerifiedProc.default()
         with proc.process() as own, proc.process(same) as first, proc.process(other) as second:
             assert own.mount_namespace == first.mount_namespace != second.mount_namespace
@@ -275,7 +275,7 @@ def test_process_that_is_not_dumpable_says_so() -> None:
 
 def test_process_outside_of_our_user_namespace() -> None:
     def inside(pid: int) -> str:
-        linux.unshare(linux.CLONE_NEWUSER)
+        linux.unshare(uapi.CLONE_NEWUSER)
         with VerifiedProc(source="mounted") as proc, proc.process(pid) as process:
             with pytest.raises(PermissionError) as raised:
                 process.open_link("root", os.O_PATH)
@@ -372,7 +372,7 @@ def test_long_files_are_read_whole() -> None:
 @pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_PATH])
 def test_refusal_leaves_no_descriptor(flags: int) -> None:
     def inside() -> int:
-        linux.mount(b"/dev/zero", f"/proc/{os.getpid()}/status".encode(), None, linux.MS_BIND)
+        linux.mount(b"/dev/zero", f"/proc/{os.getpid()}/status".encode(), None, uapi.MS_BIND)
         linux.mount(b"tmpfs", f"/proc/{os.getpid()}/ns".encode(), b"tmpfs")
         for calls in ({}, NO_OPENAT2, NO_MOUNT_IDS):
             forbid(calls)

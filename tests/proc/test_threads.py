@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pytest
 
 from helpers.support import run_in_child
-from procpath import Root, RootedPath, linux
+from procpath import Root, RootedPath, linux, uapi
 from procpath.proc import VerifiedProc
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class Apart:
         self._result: Any = None
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
-        self.do(lambda: linux.unshare(linux.CLONE_FILES))
+        self.do(lambda: linux.unshare(uapi.CLONE_FILES))
 
     def do(self, work: Callable[[], T]) -> T:
         self._work = work

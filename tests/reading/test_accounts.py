@@ -30,7 +30,7 @@ from helpers.containers import RuncContainer
 from helpers.processes import end_after
 from helpers.refusals import PrivilegeError
 from helpers.support import chrooted, run_in_child
-from procpath import Root, RootedPath, accounts, linux
+from procpath import Root, RootedPath, accounts, linux, uapi
 from procpath.resolve.reopen import reopen
 
 PASSWD = """\
@@ -335,8 +335,8 @@ def test_a_magic_link_in_place_of_the_accounts_is_not_followed(tree: Path) -> No
 
 
 def _owner_with_procfs(tree: Path) -> int:
-    linux.unshare(linux.CLONE_NEWNS)
-    linux.mount(None, b"/", None, linux.MS_REC | linux.MS_PRIVATE)
+    linux.unshare(uapi.CLONE_NEWNS)
+    linux.mount(None, b"/", None, uapi.MS_REC | uapi.MS_PRIVATE)
     linux.mount(b"proc", bytes(tree / "proc"), b"proc")
     try:
         RootedPath(tree).owner()
@@ -356,8 +356,8 @@ def test_an_account_file_of_the_kernel_is_refused(tree: Path) -> None:
 
 
 def _name_with_procfs(tree: Path) -> object:
-    linux.unshare(linux.CLONE_NEWNS)
-    linux.mount(None, b"/", None, linux.MS_REC | linux.MS_PRIVATE)
+    linux.unshare(uapi.CLONE_NEWNS)
+    linux.mount(None, b"/", None, uapi.MS_REC | uapi.MS_PRIVATE)
     linux.mount(b"proc", bytes(tree / "proc"), b"proc")
     signal.alarm(5)
     try:
@@ -581,7 +581,7 @@ def _process_in(
 def _wait_in_namespace(channel: socket.socket, tree: Path, uid: int) -> NoReturn:
     try:
         end_after(60)
-        linux.unshare(linux.CLONE_NEWUSER)
+        linux.unshare(uapi.CLONE_NEWUSER)
         channel.send(b"u")
         channel.recv(1)
         os.setresgid(0, 0, 0)
@@ -633,7 +633,7 @@ def _enter_user_namespace() -> None:
                 Path(f"/proc/{os.getppid()}/{file}").write_text("0 100000 65535\n")
         finally:
             os._exit(0)
-    linux.unshare(linux.CLONE_NEWUSER)
+    linux.unshare(uapi.CLONE_NEWUSER)
     os.write(writer, b"x")
     os.waitpid(mapper, 0)
     os.setgroups([])

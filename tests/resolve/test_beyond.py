@@ -21,6 +21,7 @@ from procpath import (
     SpecialFileError,
     VerifiedProc,
     linux,
+    uapi,
 )
 from procpath.resolve.walk import Observation
 
@@ -102,7 +103,7 @@ def test_a_mount_is_crossed_unless_the_root_says_not(
         (tmp_path / "file").write_text("below")
         (tmp_path / "over").write_text("over")
         linux.mount(
-            os.fsencode(tmp_path / "over"), os.fsencode(tmp_path / "file"), None, linux.MS_BIND
+            os.fsencode(tmp_path / "over"), os.fsencode(tmp_path / "file"), None, uapi.MS_BIND
         )
         result: list[object] = []
         with Root.at(tmp_path, resolver=resolver) as root:
@@ -199,7 +200,7 @@ def test_nosymfollow_mounts_are_obeyed(tmp_path: pathlib.Path, resolver: Resolve
         (tmp_path / "to-d").symlink_to("d")
         with Root.at(tmp_path, resolver=resolver) as root:
             result: list[object] = [read(root, "to-d/f")]
-            flags = linux.MS_REMOUNT | linux.MS_BIND | linux.MS_NOSYMFOLLOW
+            flags = uapi.MS_REMOUNT | uapi.MS_BIND | uapi.MS_NOSYMFOLLOW
             linux.mount(None, os.fsencode(tmp_path), None, flags)
             result += [refusal(lambda: read(root, "to-d/f")), refusal(lambda: read(root, "to-d"))]
             return [*result, read(root, "d/f")]

@@ -14,7 +14,8 @@ import pytest
 
 from helpers.support import private_mounts, run_in_child
 from procpath import Root, RootedPath, SpecialFileError, UnverifiedProcError, VerifiedProc, linux
-from procpath.linux import KERNEL_FILE_SYSTEMS, fstatfs
+from procpath.linux import fstatfs
+from procpath.uapi import KERNEL_FILE_SYSTEMS
 
 Resolver = Literal["walk", "openat2"]
 resolvers = pytest.mark.parametrize("resolver", ["walk", "openat2"])
@@ -45,7 +46,7 @@ def file_system_types() -> list[str]:
 @pytest.mark.parametrize("name", file_system_types())
 def test_every_file_system_has_a_decision(name: str) -> None:
     ours = name in KERNEL_FILE_SYSTEMS.values() or name in BY_ANOTHER_NAME
-    assert ours != (name in ORDINARY), f"say in linux.py or here whether {name} is the kernel's"
+    assert ours != (name in ORDINARY), f"say in uapi.py or here whether {name} is the kernel's"
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ from helpers.scenery import (
     write,
 )
 from helpers.support import no_free_number_below, private_mounts
-from procpath import EscapeError, Root, RootedPath, SpecialFileError, linux
+from procpath import EscapeError, Root, RootedPath, SpecialFileError, linux, uapi
 from procpath.tree import copy as copying
 from procpath.tree.copy.merge import Merge
 from procpath.tree.copy.tree import Choices
@@ -567,13 +567,13 @@ def test_a_mount_point_is_not_replaced(namespace: str, tmp_path: Path) -> None:
             os.fsencode(tmp_path / "mounted"),
             os.fsencode(tmp_path / "root/target"),
             None,
-            linux.MS_BIND,
+            uapi.MS_BIND,
         )
         root = RootedPath(tmp_path / "root")
         if namespace == "another":
             # What is held stays in the first one, as a container's root is in its own.
             first = os.open("/proc/self/ns/mnt", os.O_RDONLY)
-            linux.unshare(linux.CLONE_NEWNS)
+            linux.unshare(uapi.CLONE_NEWNS)
             linux.umount2(os.fsencode(tmp_path / "root/target"))
             assert os.path.exists(f"/proc/self/fd/{first}")
         with pytest.raises(OSError) as caught:
@@ -770,7 +770,7 @@ def test_a_read_only_error_names_the_target(source: str, tmp_path: Path) -> None
 
     def inside(memory: Path) -> None:
         write(memory / "there")
-        linux.mount(None, os.fsencode(memory), None, linux.MS_REMOUNT | linux.MS_RDONLY)
+        linux.mount(None, os.fsencode(memory), None, uapi.MS_REMOUNT | uapi.MS_RDONLY)
         for name in ("target", "there") if source == "file" else ("target",):
             with pytest.raises(OSError) as caught:
                 (RootedPath(memory) / name).copy_from(tmp_path / source, follow_symlinks=False)
@@ -792,7 +792,7 @@ def test_a_tree_that_grows_by_its_own_copy_is_refused(tmp_path: Path) -> None:
             os.fsencode(tmp_path / "tree/inner"),
             os.fsencode(tmp_path / "mounted"),
             None,
-            linux.MS_BIND,
+            uapi.MS_BIND,
         )
         root = RootedPath(tmp_path)
         with pytest.raises(OSError) as caught:

@@ -17,7 +17,7 @@ from helpers import seccomp
 from helpers.portrait import holes, portrait
 from helpers.scenery import mount_tmpfs, on_tmpfs, place, populate, write
 from helpers.support import private_mounts, run_in_child
-from procpath import RootedPath, linux
+from procpath import RootedPath, linux, uapi
 from procpath.tree import copy as copying
 
 T = TypeVar("T")
@@ -189,7 +189,7 @@ def test_a_root_is_copied_from_another_mount_namespace(tmp_path: Path) -> None:
             os.read(reader, 1)
             os._exit(0)
         try:
-            linux.unshare(linux.CLONE_NEWNS)
+            linux.unshare(uapi.CLONE_NEWNS)
             linux.umount2(os.fsencode(memory))
             assert not os.listdir(memory)
             choices = {"follow_symlinks": False, "preserve_metadata": True}

@@ -25,7 +25,7 @@ from helpers.scenery import (
     write,
 )
 from helpers.support import private_mounts
-from procpath import RootedPath, linux
+from procpath import RootedPath, linux, uapi
 from procpath.tree import copy as copying
 from procpath.tree import moving
 
@@ -202,12 +202,12 @@ def test_a_mount_point_is_neither_moved_nor_replaced(
             os.fsencode(tmp_path / "mounted"),
             os.fsencode(tmp_path / "root/mount point"),
             None,
-            linux.MS_BIND,
+            uapi.MS_BIND,
         )
         root = RootedPath(tmp_path / "root")
         if namespace == "another":
             first = os.open("/proc/self/ns/mnt", os.O_RDONLY)
-            linux.unshare(linux.CLONE_NEWNS)
+            linux.unshare(uapi.CLONE_NEWNS)
             linux.umount2(os.fsencode(tmp_path / "root/mount point"))
             assert os.path.exists(f"/proc/self/fd/{first}")
         source, target = root / "mount point", root / "new"

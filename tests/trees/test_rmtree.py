@@ -28,7 +28,7 @@ from helpers.scenery import (
     write,
 )
 from helpers.support import no_free_number_below, private_mounts
-from procpath import ClosedRootError, Root, RootedPath, linux
+from procpath import ClosedRootError, Root, RootedPath, linux, uapi
 
 pytestmark = pytest.mark.usefixtures("no_leak")
 
@@ -171,7 +171,7 @@ def test_what_is_mounted_in_the_tree_is_left_alone(tmp_path: Path) -> None:
         write(tmp_path / "elsewhere/precious")
         for source, target in (("elsewhere", "same file system"), ("bound", "bound")):
             linux.mount(
-                os.fsencode(tmp_path / source), os.fsencode(top / target), None, linux.MS_BIND
+                os.fsencode(tmp_path / source), os.fsencode(top / target), None, uapi.MS_BIND
             )
         path = RootedPath(tmp_path / "root") / "tree"
         told = failures(path)
@@ -232,11 +232,11 @@ def test_mounts_of_another_namespace_stay(tmp_path: Path) -> None:
         mount_tmpfs(top / "directory")
         write(top / "directory/precious")
         linux.mount(
-            os.fsencode(tmp_path / "precious"), os.fsencode(top / "file"), None, linux.MS_BIND
+            os.fsencode(tmp_path / "precious"), os.fsencode(top / "file"), None, uapi.MS_BIND
         )
         path = RootedPath(tmp_path / "root") / "tree"
         first = os.open("/proc/self/ns/mnt", os.O_RDONLY)
-        linux.unshare(linux.CLONE_NEWNS)
+        linux.unshare(uapi.CLONE_NEWNS)
         linux.umount2(os.fsencode(top / "file"))
         linux.umount2(os.fsencode(top / "directory"))
         assert sorted(failures(path)) == [
@@ -244,7 +244,7 @@ def test_mounts_of_another_namespace_stay(tmp_path: Path) -> None:
             ("rmdir", "/tree", errno.ENOTEMPTY),
             ("unlink", "/tree/file", errno.EXDEV),
         ]
-        linux.setns(first, linux.CLONE_NEWNS)
+        linux.setns(first, uapi.CLONE_NEWNS)
         assert (path / "file").read_text() == "precious"
         assert (path / "directory/precious").exists()
 
@@ -340,7 +340,7 @@ def test_the_path_of_an_error_can_be_acted_upon(tmp_path: Path) -> None:
 def test_a_read_only_file_system(tmp_path: Path) -> None:
     def inside(memory: Path) -> None:
         write(memory / "tree/sub/file")
-        linux.mount(None, os.fsencode(memory), None, linux.MS_REMOUNT | linux.MS_RDONLY)
+        linux.mount(None, os.fsencode(memory), None, uapi.MS_REMOUNT | uapi.MS_RDONLY)
         path = RootedPath(memory) / "tree"
         assert failures(path) == [
             ("unlink", "/tree/sub/file", errno.EROFS),
@@ -426,7 +426,7 @@ def test_directories_swapped_for_links_are_not_entered(tmp_path: Path) -> None:
             os.fsencode(tmp_path / "outside/precious"),
             os.fsencode(tree / "mounted"),
             None,
-            linux.MS_BIND,
+            uapi.MS_BIND,
         )
         told: list[tuple[str, int | None]] = []
 

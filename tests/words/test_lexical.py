@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from helpers.pathlib_answers import ANSWERS
 from helpers.support import private_mounts
-from procpath import Root, RootedPath, linux
+from procpath import Root, RootedPath, linux, uapi
 from procpath.lexical import LexicalPath
 from procpath.path import BoundPath
 
@@ -465,7 +465,7 @@ def test_the_same_directory_by_another_mount_is_another_root(tmp_path: Path) -> 
 
 
 def _equal_by_two_mounts(tmp_path: Path) -> tuple[bool, bool]:
-    linux.mount(bytes(tmp_path / "tree"), bytes(tmp_path / "again"), None, linux.MS_BIND)
+    linux.mount(bytes(tmp_path / "tree"), bytes(tmp_path / "again"), None, uapi.MS_BIND)
     first, second = RootedPath(tmp_path / "tree"), RootedPath(tmp_path / "again")
     return first == second, first.samefile(second)
 

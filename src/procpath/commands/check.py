@@ -13,7 +13,7 @@ from dataclasses import asdict
 from errno import ENOSYS, EPERM
 from typing import NamedTuple, get_args
 
-from procpath import Root, VerifiedProc, linux
+from procpath import Root, VerifiedProc, linux, uapi
 from procpath.commands.output import Cell, printable
 from procpath.commands.session import Session, add_json
 from procpath.proc.source import Source
@@ -26,7 +26,7 @@ _CAPABILITIES = {
     "CAP_DAC_READ_SEARCH": (2, "to read files whatever their permissions are"),
 }
 
-_ANY_MNT_ID = linux.STATX_MNT_ID | linux.STATX_MNT_ID_UNIQUE
+_ANY_MNT_ID = uapi.STATX_MNT_ID | uapi.STATX_MNT_ID_UNIQUE
 """Asked for both, the kernel gives the better one (statx(2))."""
 
 _INITIAL_USER_NAMESPACE = "user:[4026531837]"
@@ -78,7 +78,7 @@ def _kernel() -> Iterator[Finding]:
     yield Finding("openat2", not refusal, _WHY[refusal] if refusal else detail)
     with Root.at("/") as root:
         try:
-            facts = linux.statx(root.fileno(), b"", linux.AT_EMPTY_PATH, _ANY_MNT_ID)
+            facts = linux.statx(root.fileno(), b"", uapi.AT_EMPTY_PATH, _ANY_MNT_ID)
         except OSError as error:
             yield Finding("statx", False, error.strerror or str(error))
             return
@@ -86,12 +86,12 @@ def _kernel() -> Iterator[Finding]:
         ("mount id", facts.mask & _ANY_MNT_ID, "tells mounts apart (Linux 5.8)"),
         (
             "unique mount id",
-            facts.mask & linux.STATX_MNT_ID_UNIQUE,
+            facts.mask & uapi.STATX_MNT_ID_UNIQUE,
             "tells them apart for good (Linux 6.8)",
         ),
         (
             "mount root",
-            facts.attributes_mask & linux.STATX_ATTR_MOUNT_ROOT,
+            facts.attributes_mask & uapi.STATX_ATTR_MOUNT_ROOT,
             "tells where a mount begins (Linux 5.8)",
         ),
     ):

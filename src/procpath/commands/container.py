@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from procpath import VerifiedProc, linux
+from procpath import VerifiedProc, linux, uapi
 from procpath.descriptors import Closing
 
 SECRET = "a secret of the host"
@@ -176,10 +176,10 @@ def _enter_namespaces() -> None:
     """Enter a new mount namespace, and without privileges a new user namespace with it."""
     with VerifiedProc.default().process() as me:
         try:
-            linux.unshare(linux.CLONE_NEWNS)
+            linux.unshare(uapi.CLONE_NEWNS)
         except PermissionError:
-            enter_user_namespace(linux.CLONE_NEWNS, lambda name: me.open(name, "w"))
-    linux.mount(None, b"/", None, linux.MS_REC | linux.MS_PRIVATE)
+            enter_user_namespace(uapi.CLONE_NEWNS, lambda name: me.open(name, "w"))
+    linux.mount(None, b"/", None, uapi.MS_REC | uapi.MS_PRIVATE)
 
 
 def enter_user_namespace(flags: int, open_own: Callable[[str], IO[str]]) -> None:
@@ -188,7 +188,7 @@ def enter_user_namespace(flags: int, open_own: Callable[[str], IO[str]]) -> None
     ``open_own`` opens a file of our ``/proc/PID`` for writing.
     """
     uid, gid = os.geteuid(), os.getegid()
-    linux.unshare(linux.CLONE_NEWUSER | flags)
+    linux.unshare(uapi.CLONE_NEWUSER | flags)
     # Without privileges a group is mapped only if setgroups(2) is denied (user_namespaces(7)).
     maps = {"setgroups": "deny", "uid_map": f"0 {uid} 1", "gid_map": f"0 {gid} 1"}
     for name, text in maps.items():
@@ -199,7 +199,7 @@ def enter_user_namespace(flags: int, open_own: Callable[[str], IO[str]]) -> None
 def _make_root(root: Path, secret: Path) -> None:
     """Fill a tmpfs at ``root``, and make it our root and the only file system that we see."""
     raw = os.fsencode(root)
-    linux.mount(b"tmpfs", raw, b"tmpfs", linux.MS_NOSUID | linux.MS_NODEV, b"mode=755,size=1m")
+    linux.mount(b"tmpfs", raw, b"tmpfs", uapi.MS_NOSUID | uapi.MS_NODEV, b"mode=755,size=1m")
     for name in _DIRECTORIES:
         (root / name).mkdir()
     for name, text in _FILES.items():
@@ -208,9 +208,9 @@ def _make_root(root: Path, secret: Path) -> None:
         (root / name).symlink_to(target)
     # In a user namespace without a PID namespace of its own, a new procfs may not be mounted.
     # Monitoring agents get the host's in this way.
-    linux.mount(b"/proc", raw + b"/proc", None, linux.MS_BIND | linux.MS_REC)
+    linux.mount(b"/proc", raw + b"/proc", None, uapi.MS_BIND | uapi.MS_REC)
     os.chdir(root)
     # pivot_root(2), NOTES: the old root is then mounted on top of the new one.
     linux.pivot_root(b".", b".")
-    linux.umount2(b".", linux.MNT_DETACH)
+    linux.umount2(b".", uapi.MNT_DETACH)
     os.chdir("/")

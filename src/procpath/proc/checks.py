@@ -16,7 +16,7 @@ import stat
 from dataclasses import dataclass
 from errno import EACCES, EBUSY, EXDEV
 
-from procpath import linux
+from procpath import linux, uapi
 from procpath.errors import UnverifiedProcError
 
 # PROC_ROOT_INO of include/linux/proc_ns.h: the root of every procfs since Linux 2.4.
@@ -77,9 +77,9 @@ def require_procfs(fd: int, where: str) -> str:
     server cannot fake it.
     """
     magic = linux.fstatfs(fd).type
-    if magic != linux.PROC_SUPER_MAGIC:
+    if magic != uapi.PROC_SUPER_MAGIC:
         raise UnverifiedProcError(
-            f"superblock magic is {magic:#x}, not procfs's {linux.PROC_SUPER_MAGIC:#x}", where
+            f"superblock magic is {magic:#x}, not procfs's {uapi.PROC_SUPER_MAGIC:#x}", where
         )
     return f"magic number {magic:#x}"
 
@@ -126,9 +126,9 @@ def require_no_mount_point(fd: int, where: str) -> None:
 
 
 def _begins_mount(fd: int, where: str) -> tuple[bool, str]:
-    facts = linux.statx_or_none(fd, linux.STATX_BASIC_STATS)
-    if facts is not None and facts.attributes_mask & linux.STATX_ATTR_MOUNT_ROOT:
-        return bool(facts.attributes & linux.STATX_ATTR_MOUNT_ROOT), "STATX_ATTR_MOUNT_ROOT"
+    facts = linux.statx_or_none(fd, uapi.STATX_BASIC_STATS)
+    if facts is not None and facts.attributes_mask & uapi.STATX_ATTR_MOUNT_ROOT:
+        return bool(facts.attributes & uapi.STATX_ATTR_MOUNT_ROOT), "STATX_ATTR_MOUNT_ROOT"
     return _rename_probe(fd, where), "the rename probe"
 
 
@@ -206,7 +206,7 @@ def mount_id(fd: int) -> int | None:
     ``STATX_MNT_ID_UNIQUE`` (Linux 6.8) is never given to a second mount. ``STATX_MNT_ID``
     (Linux 5.8) may be, after an unmount; but not while a descriptor on the mount is held.
     """
-    either = linux.STATX_MNT_ID | linux.STATX_MNT_ID_UNIQUE
+    either = uapi.STATX_MNT_ID | uapi.STATX_MNT_ID_UNIQUE
     facts = linux.statx_or_none(fd, either)
     return facts.mnt_id if facts is not None and facts.mask & either else None
 
@@ -231,7 +231,7 @@ def require_listed(dirfd: int, name: str, st: os.stat_result, where: str) -> Non
     position would be shared with other threads and stay at the end (rustix #994). ``.`` cannot
     cross a mount.
     """
-    with linux.openat(dirfd, ".", linux.LISTING) as scan, os.scandir(scan) as entries:
+    with linux.openat(dirfd, ".", uapi.LISTING) as scan, os.scandir(scan) as entries:
         listed = next((entry for entry in entries if entry.name == name), None)
     if listed is None:
         raise UnverifiedProcError("opens, but is not listed in its directory", where)

@@ -19,13 +19,13 @@ from typing import IO, Any, BinaryIO, Literal, Self, TextIO, TypeVar, overload
 
 from procpath.descriptors import Closing
 from procpath.errors import ProcessGoneError, os_error
-from procpath.linux import FIND_DIRECTORY_NOFOLLOW
 from procpath.proc import checks
 from procpath.proc.checks import Check
 from procpath.proc.lookup import Lookup, components
 from procpath.proc.own import Own, SelfFd, descriptor_name, status_of, this_process
 from procpath.proc.process import ProcessDir, ProcFile, open_file
 from procpath.proc.source import DEFAULT_PATH, Source, open_procfs, open_whole_procfs
+from procpath.uapi import FIND_DIRECTORY_NOFOLLOW
 
 T = TypeVar("T")
 

@@ -14,16 +14,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from errno import EINVAL, EISDIR, ELOOP, ENOTDIR, EXDEV
 
-from procpath import linux
+from procpath import linux, uapi
 from procpath.descriptors import closed_on_error
 from procpath.errors import MagicLinkError, UnverifiedProcError, about, os_error
-from procpath.linux import DENIED, FIND_DIRECTORY_NOFOLLOW, FIND_NOFOLLOW, LISTING, Descriptor
+from procpath.linux import Descriptor
 from procpath.proc import checks
 from procpath.proc.checks import Check, Kind
+from procpath.uapi import DENIED, FIND_DIRECTORY_NOFOLLOW, FIND_NOFOLLOW, LISTING
 
 _FOLLOW_ATTEMPTS = 100
 _LINK_ON_THE_WAY = "a link of procfs is on the way, and is not followed"
-_RESOLVE = linux.RESOLVE_NO_XDEV | linux.RESOLVE_NO_SYMLINKS | linux.RESOLVE_BENEATH
+_RESOLVE = uapi.RESOLVE_NO_XDEV | uapi.RESOLVE_NO_SYMLINKS | uapi.RESOLVE_BENEATH
 
 
 def components(name: str | os.PathLike[str]) -> list[str]:
@@ -215,8 +216,8 @@ class Lookup:
 
     def _mount_number(self, thread: str) -> bytes | None:
         """Return the mount ID of the root as mountinfo has it; None if it is not known."""
-        facts = linux.statx_or_none(self.root.value, linux.STATX_MNT_ID)
-        if facts is not None and facts.mask & linux.STATX_MNT_ID:
+        facts = linux.statx_or_none(self.root.value, uapi.STATX_MNT_ID)
+        if facts is not None and facts.mask & uapi.STATX_MNT_ID:
             return b"%d" % facts.mnt_id
         try:
             fdinfo = read_all(self._open_file(f"{thread}/fdinfo/{self.root.value}"))

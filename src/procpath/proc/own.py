@@ -16,11 +16,12 @@ from stat import filemode
 
 from procpath import linux
 from procpath.errors import UnverifiedProcError, about, os_error
-from procpath.linux import FIND_DIRECTORY_NOFOLLOW, Descriptor
+from procpath.linux import Descriptor
 from procpath.proc import checks
 from procpath.proc.checks import Check, Kind
 from procpath.proc.lookup import Lookup
 from procpath.proc.process import ProcessDir
+from procpath.uapi import FIND_DIRECTORY_NOFOLLOW
 
 _ANOTHER_OBJECT = "led to another object than the descriptor's: something was mounted over it"
 

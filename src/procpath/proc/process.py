@@ -14,13 +14,14 @@ from collections.abc import Callable
 from errno import EACCES, EINVAL, ENOENT, EPERM, ESRCH
 from typing import IO, Any, BinaryIO, Literal, NamedTuple, Self, TextIO, TypeVar, overload
 
-from procpath import linux
+from procpath import linux, uapi
 from procpath.descriptors import Closing, Held, closed_on_error
 from procpath.errors import MagicLinkError, ProcessGoneError, UnverifiedProcError
-from procpath.linux import FIND_NOFOLLOW, Descriptor
+from procpath.linux import Descriptor
 from procpath.proc import checks
 from procpath.proc.lookup import Lookup, components, read_all
 from procpath.proc.source import DEFAULT_PATH, open_procfs
+from procpath.uapi import FIND_NOFOLLOW
 
 if sys.version_info >= (3, 12):
     from collections.abc import Buffer
@@ -266,11 +267,11 @@ class ProcessDir(Closing):
             pidfd = linux.pidfd_open(self._pid)
         except OSError as error:
             # EINVAL: a thread; ESRCH: not in our PID namespace.
-            if error.errno not in linux.DENIED | {EINVAL, ESRCH}:
+            if error.errno not in uapi.DENIED | {EINVAL, ESRCH}:
                 raise
             return 0
         with pidfd as fd:
-            if linux.fstatfs(fd).type != linux.PID_FS_MAGIC:
+            if linux.fstatfs(fd).type != uapi.PID_FS_MAGIC:
                 return 0
             try:
                 fdinfo = _read_beneath(*self._us(), f"fdinfo/{fd}")

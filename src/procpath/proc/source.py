@@ -13,12 +13,13 @@ from errno import EACCES, EINVAL, ENODEV, ENOSYS, EOPNOTSUPP, EPERM, errorcode
 from stat import filemode
 from typing import Literal
 
-from procpath import linux
+from procpath import linux, uapi
 from procpath.descriptors import closed_on_error
-from procpath.linux import FIND_DIRECTORY_NOFOLLOW, Descriptor
+from procpath.linux import Descriptor
 from procpath.proc import checks
 from procpath.proc.checks import Check
 from procpath.proc.lookup import Lookup
+from procpath.uapi import FIND_DIRECTORY_NOFOLLOW
 
 Source = Literal["fsopen", "open_tree", "mounted"]
 
@@ -133,10 +134,10 @@ def _mount_of_our_own(options: dict[bytes, bytes]) -> Descriptor:
     _require_mount_calls()
     with linux.fsopen(b"proc") as context:
         for name, value in options.items():
-            linux.fsconfig(context, linux.FSCONFIG_SET_STRING, name, value)
-        linux.fsconfig(context, linux.FSCONFIG_CMD_CREATE)
+            linux.fsconfig(context, uapi.FSCONFIG_SET_STRING, name, value)
+        linux.fsconfig(context, uapi.FSCONFIG_CMD_CREATE)
         return linux.fsmount(
-            context, linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV | linux.MOUNT_ATTR_NOEXEC
+            context, uapi.MOUNT_ATTR_NOSUID | uapi.MOUNT_ATTR_NODEV | uapi.MOUNT_ATTR_NOEXEC
         )
 
 
@@ -148,11 +149,11 @@ def _clone(path: str) -> Descriptor:
     """
     _require_mount_calls()
     with _mounted(path) as mounted:
-        return linux.open_tree(mounted, b"", linux.OPEN_TREE_CLONE | linux.AT_EMPTY_PATH)
+        return linux.open_tree(mounted, b"", uapi.OPEN_TREE_CLONE | uapi.AT_EMPTY_PATH)
 
 
 def _mounted(path: str) -> Descriptor:
-    return linux.openat(linux.AT_FDCWD, path, FIND_DIRECTORY_NOFOLLOW)
+    return linux.openat(uapi.AT_FDCWD, path, FIND_DIRECTORY_NOFOLLOW)
 
 
 def _require_mount_calls() -> None:

@@ -5,15 +5,9 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from procpath.linux import (
-    STATX_BASIC_STATS,
-    STATX_BTIME,
-    STATX_MNT_ID,
-    STATX_MNT_ID_UNIQUE,
-    Statx,
-    statx_or_none,
-)
+from procpath.linux import Statx, statx_or_none
 from procpath.proc import VerifiedProc
+from procpath.uapi import STATX_BASIC_STATS, STATX_BTIME, STATX_MNT_ID, STATX_MNT_ID_UNIQUE
 
 _EITHER_MNT_ID = STATX_MNT_ID | STATX_MNT_ID_UNIQUE
 

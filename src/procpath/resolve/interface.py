@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from procpath.descriptors import closed_on_error
 from procpath.errors import EscapeError, about, note_once
-from procpath.linux import FIND_DIRECTORY, Descriptor, openat
+from procpath.linux import Descriptor, openat
 from procpath.resolve.flags import opens_directory_only
 from procpath.resolve.special import refuse_kernel_file, refuse_special
+from procpath.uapi import FIND_DIRECTORY
 
 
 class Rules(NamedTuple):

@@ -12,7 +12,13 @@ from errno import EAGAIN, ELOOP, ENAMETOOLONG, ENOSYS, EPERM, EXDEV
 from functools import lru_cache
 
 from procpath.errors import MagicLinkError, UnverifiedProcError, os_error
-from procpath.linux import (
+from procpath.linux import Descriptor, OpenHow, open_how, try_openat2
+from procpath.proc import VerifiedProc
+from procpath.resolve.flags import as_openat_reads
+from procpath.resolve.interface import Parent, Resolver, Rules
+from procpath.resolve.reopen import open_checked_first
+from procpath.resolve.walk import Walker
+from procpath.uapi import (
     AT_FDCWD,
     FIND,
     FIND_DIRECTORY,
@@ -23,16 +29,7 @@ from procpath.linux import (
     RESOLVE_NO_MAGICLINKS,
     RESOLVE_NO_SYMLINKS,
     RESOLVE_NO_XDEV,
-    Descriptor,
-    OpenHow,
-    open_how,
-    try_openat2,
 )
-from procpath.proc import VerifiedProc
-from procpath.resolve.flags import as_openat_reads
-from procpath.resolve.interface import Parent, Resolver, Rules
-from procpath.resolve.reopen import open_checked_first
-from procpath.resolve.walk import Walker
 
 _ATTEMPTS = 3
 """how often a lookup that raced with a rename is tried again before the walker does it"""

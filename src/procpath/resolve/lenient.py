@@ -16,12 +16,13 @@ from typing import NamedTuple
 
 from procpath.descriptors import closed_on_error
 from procpath.errors import EscapeError, os_error, tells_of_path
-from procpath.linux import FIND_DIRECTORY_NOFOLLOW, FIND_NOFOLLOW, Descriptor, openat
+from procpath.linux import Descriptor, openat
 from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import Resolver, Rules
 from procpath.resolve.links import read_followable
 from procpath.resolve.stack import DirectoryStack, MovedError
 from procpath.resolve.walk import MAXSYMLINKS, MOST_HELD, RESTARTS
+from procpath.uapi import FIND_DIRECTORY_NOFOLLOW, FIND_NOFOLLOW
 
 _LINKS_AT_MOST = 1000
 """How many different links a path may lead through; ``os.path.realpath`` has no limit."""

@@ -13,8 +13,9 @@ import stat
 from errno import EACCES, ELOOP
 
 from procpath.errors import MagicLinkError, os_error
-from procpath.linux import PROC_SUPER_MAGIC, ST_NOSYMFOLLOW, fstatfs
+from procpath.linux import fstatfs
 from procpath.proc import VerifiedProc
+from procpath.uapi import PROC_SUPER_MAGIC, ST_NOSYMFOLLOW
 
 _STICKY_AND_WORLD_WRITABLE = stat.S_ISVTX | stat.S_IWOTH
 

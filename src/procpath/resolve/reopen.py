@@ -13,12 +13,13 @@ from collections.abc import Callable
 from errno import EACCES, EAGAIN, EEXIST, EINVAL, EISDIR, ELOOP, EXDEV
 
 from procpath.errors import UnverifiedProcError, os_error
-from procpath.linux import FIND, FIND_NOFOLLOW, Descriptor, openat
+from procpath.linux import Descriptor, openat
 from procpath.proc import VerifiedProc
 from procpath.resolve.flags import checked, is_tmpfile
 from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import Parent, Resolver, require_search
 from procpath.resolve.links import sysctl_fs
+from procpath.uapi import FIND, FIND_NOFOLLOW
 
 _ONLY_FOR_THE_LOOKUP = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _ATTEMPTS = 40

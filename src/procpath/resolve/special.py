@@ -11,7 +11,8 @@ import os
 import stat
 
 from procpath.errors import SpecialFileError
-from procpath.linux import KERNEL_FILE_SYSTEMS, fstatfs
+from procpath.linux import fstatfs
+from procpath.uapi import KERNEL_FILE_SYSTEMS
 
 _KINDS = {
     stat.S_IFIFO: "a FIFO",

@@ -17,14 +17,7 @@ from typing import Literal, NamedTuple, Self, TypeVar
 
 from procpath.descriptors import closed_on_error
 from procpath.errors import EscapeError, UnverifiedProcError, os_error
-from procpath.linux import (
-    FIND,
-    FIND_DIRECTORY_NOFOLLOW,
-    FIND_NOFOLLOW,
-    Descriptor,
-    dup,
-    openat,
-)
+from procpath.linux import Descriptor, dup, openat
 from procpath.proc import VerifiedProc
 from procpath.resolve.flags import are_valid, as_openat_reads
 from procpath.resolve.identity import mount_id
@@ -32,6 +25,7 @@ from procpath.resolve.interface import Parent, Resolver, Rules, require_search
 from procpath.resolve.links import read_followable, require_followable
 from procpath.resolve.reopen import open_checked_first
 from procpath.resolve.stack import DirectoryStack, MovedError
+from procpath.uapi import FIND, FIND_DIRECTORY_NOFOLLOW, FIND_NOFOLLOW
 
 _T = TypeVar("_T")
 

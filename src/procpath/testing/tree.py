@@ -219,10 +219,10 @@ class Tree(Mapping[str, Node]):
         os.mkdir(name, 0o700, dir_fd=parent)
         with ExitStack() as held:
             if node.mount:
-                from procpath import linux
+                from procpath import linux, uapi
 
                 fd = held.enter_context(linux.fsopen(b"tmpfs"))
-                linux.fsconfig(fd, linux.FSCONFIG_CMD_CREATE)
+                linux.fsconfig(fd, uapi.FSCONFIG_CMD_CREATE)
                 attributes = _MOUNT_ATTR_NOSYMFOLLOW if node.nosymfollow else 0
                 mounted = held.enter_context(linux.fsmount(fd, attributes))
                 linux.move_mount(mounted, parent, os.fsencode(name))
@@ -301,9 +301,9 @@ def _capture(fd: int, path: str, device: int, owners: bool, nodes: dict[str, Nod
 
 
 def _is_nosymfollow(fd: int) -> bool:
-    from procpath import linux
+    from procpath import linux, uapi
 
-    return bool(linux.fstatfs(fd).flags & linux.ST_NOSYMFOLLOW)
+    return bool(linux.fstatfs(fd).flags & uapi.ST_NOSYMFOLLOW)
 
 
 def _attributes(status: os.stat_result, owners: bool) -> tuple[int, int | None, int | None]:

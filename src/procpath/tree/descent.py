@@ -14,8 +14,9 @@ from typing import TypeAlias, cast
 
 from procpath.descriptors import Closing
 from procpath.errors import tells_of_path
-from procpath.linux import LISTING, LISTING_NOFOLLOW, Descriptor, openat
+from procpath.linux import Descriptor, openat
 from procpath.root import Root
+from procpath.uapi import LISTING, LISTING_NOFOLLOW
 
 _MOST_KEPT = 32
 """How many directories below the start are kept open for what is in them, the latest ones."""

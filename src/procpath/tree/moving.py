@@ -11,7 +11,7 @@ import os
 import stat
 from errno import EBUSY, EXDEV
 
-from procpath.linux import FIND_NOFOLLOW, openat
+from procpath.linux import openat
 from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import Parent
 from procpath.tree.copy.files import FileCopier, OnProgress, Original, Rules
@@ -19,6 +19,7 @@ from procpath.tree.copy.staging import Staged
 from procpath.tree.copy.tree import copy_to
 from procpath.tree.places import LEADS_NOWHERE, Place, both, lies_within
 from procpath.tree.removing import mount_of_entry, remove_same
+from procpath.uapi import FIND_NOFOLLOW
 
 
 def move(source: Place, target: Place, on_progress: OnProgress | None = None) -> None:

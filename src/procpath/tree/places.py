@@ -15,16 +15,7 @@ from types import TracebackType
 from typing import Literal
 
 from procpath.errors import SpecialFileError, about, os_error
-from procpath.linux import (
-    AT_FDCWD,
-    FIND,
-    FIND_DIRECTORY,
-    FIND_DIRECTORY_NOFOLLOW,
-    FIND_NOFOLLOW,
-    Descriptor,
-    dup,
-    openat,
-)
+from procpath.linux import Descriptor, dup, openat
 from procpath.resolve.identity import identity, mount_id
 from procpath.resolve.interface import Parent
 from procpath.resolve.links import read_followable, require_followable
@@ -32,6 +23,7 @@ from procpath.resolve.special import kernel_file_system
 from procpath.resolve.walk import MAXSYMLINKS
 from procpath.root import Root
 from procpath.tree.walking import below
+from procpath.uapi import AT_FDCWD, FIND, FIND_DIRECTORY, FIND_DIRECTORY_NOFOLLOW, FIND_NOFOLLOW
 
 LEADS_NOWHERE = frozenset((EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EXDEV))
 """Errnos meaning that a path leads to nothing that its user could reach. EXDEV: above the

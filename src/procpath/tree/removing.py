@@ -15,7 +15,15 @@ from errno import EBUSY, ELOOP, ESTALE, EXDEV
 from typing import NamedTuple, NoReturn, TypeAlias
 
 from procpath.errors import UnverifiedProcError, about
-from procpath.linux import (
+from procpath.linux import Descriptor, dup, openat, statx
+from procpath.proc import VerifiedProc
+from procpath.resolve.identity import mount_id
+from procpath.resolve.interface import Parent
+from procpath.resolve.reopen import reopen
+from procpath.resolve.stack import DirectoryStack
+from procpath.tree.descent import entries_of
+from procpath.tree.places import HostPlace, Place
+from procpath.uapi import (
     AT_NO_AUTOMOUNT,
     AT_SYMLINK_NOFOLLOW,
     DENIED,
@@ -25,18 +33,7 @@ from procpath.linux import (
     LISTING_NOFOLLOW,
     STATX_MNT_ID,
     STATX_MNT_ID_UNIQUE,
-    Descriptor,
-    dup,
-    openat,
-    statx,
 )
-from procpath.proc import VerifiedProc
-from procpath.resolve.identity import mount_id
-from procpath.resolve.interface import Parent
-from procpath.resolve.reopen import reopen
-from procpath.resolve.stack import DirectoryStack
-from procpath.tree.descent import entries_of
-from procpath.tree.places import HostPlace, Place
 
 OnError: TypeAlias = Callable[[Callable[..., object], str, OSError], object]
 """Called with what failed, the path and the error, as ``onexc`` of ``shutil.rmtree``."""

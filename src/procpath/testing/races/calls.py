@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 import struct
 from dataclasses import dataclass
 from errno import ENOSYS
 
-from procpath import linux
+from procpath import uapi
 from procpath.linux import StoppedCall
+
+_MACHINE = os.uname().machine
+_OUR_ARCH = uapi.AUDIT_ARCH[_MACHINE]
 
 # Where the paths of a call are: "1" is a path in argument 1, "01" the directory of argument 0
 # and the path of argument 1, "d0" the directory of argument 0 itself, "s1" a UNIX socket address.
@@ -134,10 +136,7 @@ _CALLS = {
         "statx": (291, "01"),
     },
 }
-_NAMES = {
-    number: (name, where)
-    for name, (number, where) in {**_CALLS[platform.machine()], **_NEWER}.items()
-}
+_NAMES = {number: (name, where) for name, (number, where) in {**_CALLS[_MACHINE], **_NEWER}.items()}
 _IO_URING_SETUP = 425
 _X32_BIT = 0x40000000  # of a call by the x32 ABI, which has the arch of x86-64
 
@@ -153,20 +152,20 @@ def stopping_filter() -> bytes:
     Calls of 32-bit programs are stopped too, whatever they are: they have other numbers.
     io_uring fails with ENOSYS, because what it does is no system call to be stopped.
     """
-    stop = (_RETURN, 0, 0, linux.SECCOMP_RET_USER_NOTIF)
-    code = [(_LOAD, 0, 0, _ARCH), (_JUMP_IF_EQUAL, 1, 0, linux.AUDIT_ARCH), stop]
+    stop = (_RETURN, 0, 0, uapi.SECCOMP_RET_USER_NOTIF)
+    code = [(_LOAD, 0, 0, _ARCH), (_JUMP_IF_EQUAL, 1, 0, _OUR_ARCH), stop]
     code += [(_LOAD, 0, 0, _NUMBER), (_JUMP_IF_SET, 0, 1, _X32_BIT), stop]
     code += [(_JUMP_IF_EQUAL, 0, 1, _IO_URING_SETUP)]
-    code += [(_RETURN, 0, 0, linux.SECCOMP_RET_ERRNO | ENOSYS)]
+    code += [(_RETURN, 0, 0, uapi.SECCOMP_RET_ERRNO | ENOSYS)]
     for number in _NAMES:
         code += [(_JUMP_IF_EQUAL, 0, 1, number), stop]
-    code.append((_RETURN, 0, 0, linux.SECCOMP_RET_ALLOW))
+    code.append((_RETURN, 0, 0, uapi.SECCOMP_RET_ALLOW))
     return b"".join(struct.pack("=HBBI", *line) for line in code)
 
 
 def is_32_bit(stopped: StoppedCall) -> bool:
     """Whether the call was made by a program that is not of this machine's 64-bit kind."""
-    return stopped.arch != linux.AUDIT_ARCH or bool(stopped.number & _X32_BIT)
+    return stopped.arch != _OUR_ARCH or bool(stopped.number & _X32_BIT)
 
 
 @dataclass(frozen=True)
@@ -202,7 +201,7 @@ class CallReader:
         paths = []
         for place in where.split():
             directory, path = _arguments(stopped, place)
-            if path == "" and directory not in (None, linux.AT_FDCWD):
+            if path == "" and directory not in (None, uapi.AT_FDCWD):
                 continue  # the descriptor itself: no path is resolved
             start, full = self._full_path(stopped.tid, directory, path)
             # By its text, and where that leads: `{root}/../..` starts inside, `../tmp/x` ends so.
@@ -220,7 +219,7 @@ class CallReader:
             if found is not None:
                 return None, _link(tid, f"fd/{found[1]}") + (found[2] or "")
             return None, root + path
-        if directory is None or directory == linux.AT_FDCWD:
+        if directory is None or directory == uapi.AT_FDCWD:
             start = _link(tid, "cwd")
         else:
             start = _link(tid, f"fd/{directory}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from procpath import linux
+from procpath import linux, uapi
 from procpath.testing.races.calls import Call
 from procpath.testing.races.moves import (
     MOVED,
@@ -42,14 +42,14 @@ MOST_PLACEMENTS = 20_000
 """of several moves; beyond that, so many are chosen"""
 
 _EVENTS = {
-    linux.IN_OPEN: "opened",
-    linux.IN_ACCESS: "read",
-    linux.IN_MODIFY: "written to",
-    linux.IN_ATTRIB: "changed",
-    linux.IN_CREATE: "created",
-    linux.IN_DELETE: "removed",
-    linux.IN_MOVED_FROM: "moved away",
-    linux.IN_MOVED_TO: "moved here",
+    uapi.IN_OPEN: "opened",
+    uapi.IN_ACCESS: "read",
+    uapi.IN_MODIFY: "written to",
+    uapi.IN_ATTRIB: "changed",
+    uapi.IN_CREATE: "created",
+    uapi.IN_DELETE: "removed",
+    uapi.IN_MOVED_FROM: "moved away",
+    uapi.IN_MOVED_TO: "moved here",
 }
 
 
@@ -122,7 +122,7 @@ class _Watch:
             # What the tree's own directory and what was moved out get is not about canaries.
             if name == self._inside or name.startswith(os.fsencode(MOVED)):
                 continue
-            if mask & linux.IN_Q_OVERFLOW:
+            if mask & uapi.IN_Q_OVERFLOW:
                 told.append("more happened to the canaries than inotify(7) can tell")
             place = self._places.get(watch, "")
             where = os.path.normpath(os.path.join("{outside}", place, os.fsdecode(name)))

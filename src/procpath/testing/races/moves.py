@@ -16,7 +16,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TypeAlias
 
-from procpath import linux
+from procpath import linux, uapi
 from procpath.errors import os_error
 from procpath.testing.surroundings import HOST, Surroundings, remove
 from procpath.testing.tree import (
@@ -199,7 +199,7 @@ class Attacker:
         match move:
             case Exchange(a, b):
                 with self._parent(a) as one, self._parent(b) as other:
-                    linux.renameat2(one, _name(a), other, _name(b), linux.RENAME_EXCHANGE)
+                    linux.renameat2(one, _name(a), other, _name(b), uapi.RENAME_EXCHANGE)
             case MoveOut(path):
                 name = self._free_name(MOVED)
                 with self._parent(path) as source, self._outside(path) as target:
@@ -210,7 +210,7 @@ class Attacker:
                     raise os_error(ENOENT, path)
                 moved = os.fsencode(self._moved[path])
                 with self._outside(path) as source, self._parent(path) as target:
-                    linux.renameat2(source, moved, target, _name(path), linux.RENAME_NOREPLACE)
+                    linux.renameat2(source, moved, target, _name(path), uapi.RENAME_NOREPLACE)
                 del self._moved[path]
             case Replace(path, node):
                 self._replace(path, node)
@@ -231,7 +231,7 @@ class Attacker:
             new = Tree({"/new": self._place.on_disk(node)})
             new.materialize(aside)
             with _directory(aside, "/") as fd:
-                linux.renameat2(fd, b"new", parent, _name(path), linux.RENAME_EXCHANGE)
+                linux.renameat2(fd, b"new", parent, _name(path), uapi.RENAME_EXCHANGE)
 
     @contextmanager
     def _aside(self) -> Iterator[Path]:
@@ -263,16 +263,16 @@ class Attacker:
             code = 1
             try:
                 with open(f"/proc/{victim}/ns/mnt", "rb") as namespace:
-                    linux.setns(namespace.fileno(), linux.CLONE_NEWNS)
+                    linux.setns(namespace.fileno(), uapi.CLONE_NEWNS)
                 with _directory(self._place.directory, parent_of(path)) as parent:
                     if isinstance(move, Mount):
                         with linux.fsopen(b"tmpfs") as fs:
-                            linux.fsconfig(fs, linux.FSCONFIG_CMD_CREATE)
+                            linux.fsconfig(fs, uapi.FSCONFIG_CMD_CREATE)
                             with linux.fsmount(fs) as mounted:
                                 linux.move_mount(mounted, parent, _name(path))
                     else:
                         target = b"/proc/self/fd/%d/%s" % (parent, _name(path))
-                        linux.umount2(target, linux.MNT_DETACH | _UMOUNT_NOFOLLOW)
+                        linux.umount2(target, uapi.MNT_DETACH | _UMOUNT_NOFOLLOW)
                 code = 0
             except OSError as error:
                 code = error.errno or 1
@@ -286,10 +286,10 @@ class Attacker:
 @contextmanager
 def _directory(root: Path, path: str) -> Iterator[int]:
     """Hold the directory at the in-root ``path``; no link is followed on the way."""
-    held = linux.openat(linux.AT_FDCWD, os.fsencode(root), linux.FIND_DIRECTORY)
+    held = linux.openat(uapi.AT_FDCWD, os.fsencode(root), uapi.FIND_DIRECTORY)
     for name in path.split("/"):
         if name:
-            held = linux.openat(held.value, name, linux.FIND_DIRECTORY_NOFOLLOW)
+            held = linux.openat(held.value, name, uapi.FIND_DIRECTORY_NOFOLLOW)
     with held as fd:
         yield fd
 

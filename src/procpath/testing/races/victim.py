@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
-from procpath import linux
+from procpath import linux, uapi
 from procpath.errors import os_error
 from procpath.testing.races.calls import Call, CallReader, is_32_bit, stopping_filter
 
@@ -157,8 +157,8 @@ def _begin(report: socket.socket, run: Callable[[], object], own_mounts: bool) -
         os.setpgid(0, 0)
         try:
             if own_mounts:
-                linux.unshare(linux.CLONE_NEWNS)
-                linux.mount(None, b"/", None, linux.MS_REC | linux.MS_PRIVATE)
+                linux.unshare(uapi.CLONE_NEWNS)
+                linux.mount(None, b"/", None, uapi.MS_REC | uapi.MS_PRIVATE)
             program = stopping_filter()
             with linux.seccomp_listener(program) as listener:
                 socket.send_fds(report, [b"+"], [listener])

@@ -14,12 +14,13 @@ from errno import EDQUOT, EFBIG, ENOSPC, EPERM, EROFS, ESTALE
 from typing import NamedTuple
 
 from procpath.errors import SpecialFileError
-from procpath.linux import FIND_NOFOLLOW, openat
+from procpath.linux import openat
 from procpath.resolve.reopen import reopen
 from procpath.tree.copy import metadata
 from procpath.tree.copy.data import copy_data
 from procpath.tree.copy.staging import OURS_ALONE, NewFile
 from procpath.tree.places import Blame, Place
+from procpath.uapi import FIND_NOFOLLOW
 
 _FAULT_OF_THE_TARGET = frozenset((ENOSPC, EDQUOT, EFBIG, EROFS))
 

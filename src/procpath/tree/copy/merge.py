@@ -15,7 +15,6 @@ from errno import EBUSY, EEXIST, ELOOP
 from typing import Self
 
 from procpath.descriptors import Closing
-from procpath.linux import LISTING_NOFOLLOW
 from procpath.resolve.identity import mount_id
 from procpath.root import Root
 from procpath.tree.copy.files import OnProgress, Original, Tally
@@ -24,6 +23,7 @@ from procpath.tree.copy.tree import Choices, copy_found, copy_to, file_copier
 from procpath.tree.descent import list_names
 from procpath.tree.places import Blame, Place, RootedPlace, both, lies_within
 from procpath.tree.removing import mount_of_entry
+from procpath.uapi import LISTING_NOFOLLOW
 
 
 class MergedDirectory(Closing):

@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from errno import EINVAL
 from typing import IO, Any, Protocol
 
-from procpath.linux import FIND_DIRECTORY_NOFOLLOW
 from procpath.resolve.stack import DirectoryStack
 from procpath.tree.copy import metadata
 from procpath.tree.copy.staging import (
@@ -27,6 +26,7 @@ from procpath.tree.copy.staging import (
 )
 from procpath.tree.places import Blame, Place
 from procpath.tree.removing import MOST_HELD
+from procpath.uapi import FIND_DIRECTORY_NOFOLLOW
 
 _BUFFER = 1 << 20
 

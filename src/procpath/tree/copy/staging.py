@@ -16,20 +16,13 @@ from types import TracebackType
 from typing import Self
 
 from procpath.errors import SpecialFileError, os_error
-from procpath.linux import (
-    CREATE_NEW,
-    FIND_DIRECTORY_NOFOLLOW,
-    FIND_NOFOLLOW,
-    RENAME_NOREPLACE,
-    Descriptor,
-    openat,
-    renameat2,
-)
+from procpath.linux import Descriptor, openat, renameat2
 from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import Parent
 from procpath.resolve.reopen import reopen, require_creatable
 from procpath.tree.places import Blame, Place
 from procpath.tree.removing import remove_own
+from procpath.uapi import CREATE_NEW, FIND_DIRECTORY_NOFOLLOW, FIND_NOFOLLOW, RENAME_NOREPLACE
 
 OURS_ALONE = 0o700
 """The mode of what gets its own at the end: until then nobody else can read it, or create

@@ -28,14 +28,7 @@ from errno import EINVAL, ELOOP, EMLINK, ENOTEMPTY, EXDEV
 from typing import NamedTuple
 
 from procpath.errors import os_error
-from procpath.linux import (
-    FIND_DIRECTORY_NOFOLLOW,
-    FIND_NOFOLLOW,
-    LISTING,
-    LISTING_NOFOLLOW,
-    Descriptor,
-    openat,
-)
+from procpath.linux import Descriptor, openat
 from procpath.proc import VerifiedProc
 from procpath.resolve.identity import mount_id
 from procpath.resolve.reopen import reopen
@@ -55,6 +48,7 @@ from procpath.tree.copy.staging import OURS_ALONE, Staged, creating, new_directo
 from procpath.tree.descent import list_names
 from procpath.tree.places import Place, RootedPlace, both, lies_within
 from procpath.tree.removing import MOST_HELD
+from procpath.uapi import FIND_DIRECTORY_NOFOLLOW, FIND_NOFOLLOW, LISTING, LISTING_NOFOLLOW
 
 
 @dataclass(frozen=True, slots=True)
