@@ -13,7 +13,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from errno import ENOENT
+from errno import ELOOP, ENOENT
 from time import monotonic
 from typing import Literal, TypeAlias
 
@@ -22,6 +22,7 @@ from procpath.commands.session import Address, Session, add_special, parse_addre
 from procpath.errors import os_error
 from procpath.tree.copy import Choices, Tally
 from procpath.tree.copy.merge import Merge, MergedDirectory
+from procpath.tree.copy.staging import TargetLinks
 from procpath.tree.places import HostPlace, Place, RootedPlace
 
 _EPILOG = """\
@@ -30,9 +31,10 @@ local path that contains ":/" is written /:/PATH. Where TARGET is a directory, t
 it, and from a SOURCE that ends in /. all that is in it; several SOURCEs need such a directory.
 
 Links: a SOURCE that is a link is followed, inside its root, but not with -a. Links in a tree
-are copied as links. A TARGET that is a link is followed too; what already lies in a
-directory that is copied into is not, so a link there is replaced, or an error where it stands
-for a directory.
+are copied as links. A TARGET on this machine that is a link is refused, and so is any with -a,
+unless it ends in /: a copy made before may have put it there. In a root it is followed to what
+exists. What already is in a directory that is copied into is not followed: a link there is
+replaced, or is an error where it stands for a directory.
 
 What is there already: a file is replaced by a file, keeping its own mode and owner without -a;
 a directory is merged with a directory and keeps its own; one never replaces the other. A tree
@@ -109,10 +111,16 @@ class _Run:
         self._archive: bool = args.archive
         self._recursive: bool = args.recursive or args.archive
         self._special_files: Literal["refuse", "allow"] = args.special_files
+        # A copy of a link, made before, can have put any link at a target on the host.
+        self._target_links = (
+            TargetLinks.REFUSED
+            if args.archive or isinstance(args.target, str)
+            else TargetLinks.TO_FILES
+        )
         self._session = session
         self._progress = progress
         self._merge = Merge(
-            Choices(follow_symlinks=False, preserve_metadata=args.archive),
+            Choices(False, args.archive, target_links=self._target_links),
             lambda error: self._complain(os.fsdecode(error.filename), error),
             progress.count,
         )
@@ -125,7 +133,7 @@ class _Run:
         if target is None:
             return
         with self._complaining(target.text):
-            directory = _existing_directory(target, held)
+            directory = _existing_directory(target, held, self._target_links)
             if directory is None and len(self._sources) > 1:
                 self._complain(target.text, "not a directory, which several sources need")
                 return
@@ -251,14 +259,21 @@ def _name(end: _End) -> str:
     return path.rstrip("/").rpartition("/")[2]
 
 
-def _existing_directory(target: Place, held: ExitStack) -> MergedDirectory | None:
+def _existing_directory(
+    target: Place, held: ExitStack, links: TargetLinks
+) -> MergedDirectory | None:
     """Return the directory that ``target`` leads to, or None if it leads to none."""
+    follow = links is not TargetLinks.REFUSED or target.text.endswith("/")
     try:
-        found = target.find()
+        found = target.find() if follow else target.find_last()
     except FileNotFoundError:
         return None
     with found as fd:
-        if not stat.S_ISDIR(os.fstat(fd).st_mode):
+        mode = os.fstat(fd).st_mode
+        if stat.S_ISLNK(mode):
+            reason = "a symbolic link; with a slash at its end it is followed"
+            raise OSError(ELOOP, reason, target.text)
+        if not stat.S_ISDIR(mode):
             return None
         return held.enter_context(MergedDirectory(fd, target))
 

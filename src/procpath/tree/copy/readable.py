@@ -20,8 +20,10 @@ from procpath.tree.copy.staging import (
     OURS_ALONE,
     NewFile,
     Staged,
+    TargetLinks,
     creating,
     new_directory,
+    parent_to_write,
     replacing,
 )
 from procpath.tree.places import Blame, Place
@@ -56,7 +58,8 @@ def copy_readable(source: Readable, target: Place, follow_symlinks: bool) -> Non
     copy = _Copy(target, follow_symlinks)
     kind = copy.kind(source)
     if kind == stat.S_IFREG:
-        with replacing(target, copy.blame, lambda replaced: None) as staged:
+        parent = parent_to_write(target, TargetLinks.FOLLOWED)
+        with replacing(parent, copy.blame, lambda replaced: None) as staged:
             copy.make_file(source, staged.dirfd, staged.name, staged.replaced)
         return
     with creating(target, copy.blame) as staged:

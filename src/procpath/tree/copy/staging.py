@@ -11,10 +11,12 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import Enum, auto
 from errno import EBUSY, EEXIST, EINVAL, EISDIR, ELOOP, ENOSYS
 from types import TracebackType
 from typing import Self
 
+from procpath.descriptors import closed_on_error
 from procpath.errors import SpecialFileError, os_error
 from procpath.linux import Descriptor, openat, renameat2
 from procpath.resolve.identity import mount_id
@@ -28,6 +30,16 @@ OURS_ALONE = 0o700
 """The mode of what gets its own at the end: until then nobody else can read it, or create
 anything in it.
 """
+
+
+class TargetLinks(Enum):
+    """Which links at the end of the target's path are followed to the file to write to."""
+
+    FOLLOWED = auto()
+    """all of them: a dangling one leads to the file to create"""
+    TO_FILES = auto()
+    """those that lead to a file: nothing is created through a link"""
+    REFUSED = auto()
 
 
 class NewFile:
@@ -123,14 +135,13 @@ class Staged:
 
 @contextmanager
 def replacing(
-    target: Place, blame: Blame, require_other: Callable[[os.stat_result], None]
+    parent: Parent, blame: Blame, require_other: Callable[[os.stat_result], None]
 ) -> Iterator[Staged]:
-    """Stage a regular file, which then takes the place of the file that ``target`` leads to.
+    """Stage a regular file, which then takes the place of the one that ``parent`` names.
 
-    What would refuse to be written to is not replaced either. ``require_other`` raises if a
-    file, given by its status, must not be the one that is replaced.
+    Takes ``parent`` over. What would refuse to be written to is not replaced either.
+    ``require_other`` raises if a file, given by its status, must not be the one that is replaced.
     """
-    parent = target.open_parent_of_target()
     with parent.dirfd:
         replaced = None
         with blame:
@@ -164,6 +175,36 @@ def creating(target: Place, blame: Blame) -> Iterator[Staged]:
                 staged.publish()
 
 
+def parent_to_write(target: Place, links: TargetLinks) -> Parent:
+    """Return where a file is created or replaced that is written to ``target``."""
+    if links is TargetLinks.FOLLOWED:
+        return target.open_parent_of_target()
+    parent = target.open_parent()
+    if links is TargetLinks.REFUSED:
+        return parent
+    with target.blame, closed_on_error(parent.dirfd) as dirfd:
+        # What is not a link here is not followed later either, if it is a link by then.
+        if not is_link(dirfd, parent.name):
+            return parent
+    parent.dirfd.close()
+    parent = target.open_parent_of_target()
+    with target.blame, closed_on_error(parent.dirfd) as dirfd:
+        try:
+            os.stat(parent.name, dir_fd=dirfd, follow_symlinks=False)
+        except FileNotFoundError:
+            reason = "not writing through a dangling symbolic link"
+            raise OSError(ELOOP, reason) from None
+    return parent
+
+
+def is_link(dirfd: int, name: bytes) -> bool:
+    """Return whether ``name`` in ``dirfd`` is a symbolic link. False if there is nothing."""
+    try:
+        return stat.S_ISLNK(os.stat(name, dir_fd=dirfd, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
 def _find_replaced(parent: Parent) -> Descriptor | None:
     if parent.must_be_directory or parent.name == b".":
         raise os_error(EISDIR)
@@ -179,8 +220,7 @@ def _open_replaced(found: int, dirfd: int) -> Descriptor:
     if stat.S_ISDIR(status.st_mode):
         raise os_error(EISDIR)
     if stat.S_ISLNK(status.st_mode):
-        # It was no link when the path was resolved.
-        raise os_error(ELOOP)
+        raise OSError(ELOOP, "a symbolic link, which is not followed")
     if not stat.S_ISREG(status.st_mode):
         raise SpecialFileError(reason="will not replace a special file")
     if mount_id(found) != mount_id(dirfd):

@@ -44,9 +44,17 @@ from procpath.tree.copy.files import (
     Tally,
     replaced_meanwhile,
 )
-from procpath.tree.copy.staging import OURS_ALONE, Staged, creating, new_directory, replacing
+from procpath.tree.copy.staging import (
+    OURS_ALONE,
+    Staged,
+    TargetLinks,
+    creating,
+    new_directory,
+    parent_to_write,
+    replacing,
+)
 from procpath.tree.descent import list_names
-from procpath.tree.places import Place, RootedPlace, both, lies_within
+from procpath.tree.places import HostPlace, Place, RootedPlace, both, lies_within
 from procpath.tree.removing import MOST_HELD
 from procpath.uapi import FIND_DIRECTORY_NOFOLLOW, FIND_NOFOLLOW, LISTING, LISTING_NOFOLLOW
 
@@ -61,6 +69,8 @@ class Choices:
     """keep modes, times, extended attributes and, where permitted, owners"""
     follow_outside: bool = False
     """on the way out of a root, also follow links that lead out of the copied tree"""
+    target_links: TargetLinks | None = None
+    """None: FOLLOWED with ``follow_symlinks``; without it, REFUSED out to the host"""
 
 
 def copy(
@@ -98,7 +108,8 @@ def copy_found(
                 raise both("Source and target are the same file", source, target)
 
         # To where writing to the target would write.
-        with replacing(target, files.blame_target, require_other) as staged:
+        parent = parent_to_write(target, _target_links(source, target, choices))
+        with replacing(parent, files.blame_target, require_other) as staged:
             files.copy(original, staged.dirfd, staged.name, staged.replaced)
     else:
         with creating(target, files.blame_target) as staged:
@@ -115,15 +126,28 @@ def file_copier(
     tally: Tally | None = None,
 ) -> FileCopier:
     """Return what copies files of ``source`` to ``target``, and goes on counting in ``tally``."""
-    leaves_root = isinstance(source, RootedPlace) and not (
-        isinstance(target, RootedPlace) and target.root == source.root
-    )
     rules = Rules(
         choices.follow_symlinks,
-        leaves_root and not choices.follow_outside,
+        _leaves_root(source, target) and not choices.follow_outside,
         choices.preserve_metadata,
     )
     return FileCopier(source, target, rules, on_progress, tally)
+
+
+def _leaves_root(source: Place, target: Place) -> bool:
+    return isinstance(source, RootedPlace) and not (
+        isinstance(target, RootedPlace) and target.root == source.root
+    )
+
+
+def _target_links(source: Place, target: Place, choices: Choices) -> TargetLinks:
+    if choices.target_links is not None:
+        return choices.target_links
+    if choices.follow_symlinks:
+        return TargetLinks.FOLLOWED
+    # The root's owner may have chosen the link at the target, by a copy of a link before.
+    out = isinstance(source, RootedPlace) and isinstance(target, HostPlace)
+    return TargetLinks.REFUSED if out else TargetLinks.TO_FILES
 
 
 def copy_to(files: FileCopier, original: Original, staged: Staged) -> None:
