@@ -29,8 +29,8 @@ _NUMBERS: Final = {
     "pidfd_open": 434,
     "openat2": 437,
     **{
-        "x86_64": {"renameat": 264, "renameat2": 316, "statx": 332},
-        "aarch64": {"renameat": 38, "renameat2": 276, "statx": 291},
+        "x86_64": {"renameat": 264, "renameat2": 316, "seccomp": 317, "statx": 332},
+        "aarch64": {"renameat": 38, "renameat2": 276, "seccomp": 277, "statx": 291},
     }[platform.machine()],
 }
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import ctypes
 import doctest
 import os
+import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from errno import EINVAL, EIO
+from errno import EINVAL, EIO, ENOSYS, EPERM
 from pathlib import Path
 
 import pytest
 
 from helpers.processes import become_user
+from helpers.seccomp import forbid
 from helpers.support import open_descriptors, run_in_child
 from procpath import Root, RootedPath, linux
 from procpath.testing import Directory, Fifo, File, Symlink, Tree
@@ -33,12 +37,14 @@ from procpath.testing.races import (
     RaceError,
     Remove,
     Replace,
+    Signal,
     Unmount,
     VictimDiedError,
     assert_confined,
     calls,
     exploration,
     explore,
+    mounts,
     moves_of,
     victim,
 )
@@ -95,7 +101,7 @@ def test_rooted_path_is_confined(victim: Callable[[Path], bytes]) -> None:
 
 
 def _of_one_move(tree: Tree) -> int:
-    return sum(not isinstance(move, MoveBack) for move in moves_of(tree))
+    return sum(not isinstance(move, (MoveBack, Unmount)) for move in moves_of(tree))
 
 
 def test_a_schedule_replays() -> None:
@@ -193,6 +199,32 @@ def test_a_mount_is_the_victim_s_alone() -> None:
     assert "races-" not in Path("/proc/self/mounts").read_text()
 
 
+def test_a_signal_arrives_between_two_calls() -> None:
+    read: list[bytes] = []
+
+    def interrupted(directory: Path) -> list[bytes]:
+        try:
+            for _ in range(3):
+                read.append(read_by_name(directory))
+        except KeyboardInterrupt:
+            read.append(b"interrupted")
+        return read
+
+    outcome = exploration.play(interrupted, TREE, [(2, Signal(signal.SIGINT))])
+    assert outcome.result in ([b"/app/conf", b"interrupted"], [b"/app/conf"] * 2 + [b"interrupted"])
+    assert "  -->  Signal(SIGINT)\n    2  openat(" in str(outcome)
+
+
+def test_a_datagram_to_a_socket_outside_is_a_call() -> None:
+    def send(directory: Path) -> None:
+        os.chdir(directory)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"", str(directory / "app/conf"))
+
+    calls = [call.name for call in explore(send, TREE, []).calls]
+    assert calls == ["chdir", "sendto"]
+
+
 def test_a_call_fails_from_outside() -> None:
     outcome = exploration.play(read_by_name, TREE, [(1, Fail(EIO))])
     assert isinstance(outcome.result, OSError)
@@ -221,13 +253,34 @@ def test_whatever_happens_to_a_canary_is_seen(attack: Callable[[Path], object], 
     assert alone.escaped == ()
 
 
-def test_any_program_is_a_victim() -> None:
-    explored = explore(["cat", "{root}/app/conf"], TREE, [EXCHANGE])
-    alone, attacked = explored
+@pytest.mark.parametrize(
+    ("argv", "printed"),
+    [
+        (["cat", "{root}/app/conf"], b"/app/conf"),
+        (["ls", "{root}/app"], b"conf\n"),
+        (["tar", "-c", "--to-stdout", "-C", "{root}/app", "conf"], b"/app/conf"),
+        (["sh", "-c", 'read line <"{root}/app/conf"; echo "$line"'], b"/app/conf\n"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_any_program_is_a_victim(argv: list[str], printed: bytes) -> None:
+    explored = explore(argv, TREE, [EXCHANGE])
+    alone = explored.calls and next(iter(explored))
     assert isinstance(alone.result, subprocess.CompletedProcess)
-    assert (alone.result.stdout, alone.result.returncode) == (b"/app/conf", 0)
-    assert attacked.escaped
-    assert attacked.result.stdout == CANARY
+    assert alone.result.returncode == 0
+    assert printed in alone.result.stdout
+    assert not alone.escaped
+    attacked = list(explored.failures)
+    assert any(b"canary" in one.result.stdout or CANARY in one.result.stdout for one in attacked)
+
+
+@pytest.mark.skipif(shutil.which("runc") is None, reason="needs runc")
+def test_a_program_in_go_is_a_victim() -> None:
+    explored = explore(["runc", "spec", "--bundle", "{root}/app"], TREE, [EXCHANGE])
+    alone = next(iter(explored))
+    assert alone.result.returncode == 0
+    assert not alone.escaped
+    assert any("config.json" in told for one in explored.failures for told in one.escaped)
 
 
 def test_a_victim_that_hangs_is_ended_and_told() -> None:
@@ -240,11 +293,21 @@ def test_a_victim_that_hangs_is_ended_and_told() -> None:
             assert_confined(hanging, tree, [])
 
 
-def test_a_busy_victim_does_not_hang() -> None:
+def compute() -> None:
+    end = time.monotonic() + 0.3
+    while time.monotonic() < end:
+        pass
+
+
+def poll_for_something() -> None:
+    for _ in range(15):
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("work", [compute, poll_for_something])
+def test_a_busy_victim_does_not_hang(work: Callable[[], None]) -> None:
     def busy(directory: Path) -> bytes:
-        end = time.monotonic() + 1.5
-        while time.monotonic() < end:
-            pass
+        work()
         return read_by_name(directory)
 
     (outcome,) = explore(busy, TREE, [])
@@ -326,6 +389,7 @@ def test_io_uring_is_refused() -> None:
         (Exchange("/app", "/app/conf"), "neither path may be in the other"),
         (Replace("/app", Directory(mount=True)), "mounts cannot be created"),
         (Fail(100_000), "not an errno"),
+        (Signal(1_000), "not a signal"),
     ],
 )
 def test_an_impossible_move_is_refused_before_anything_runs(move: Move, message: str) -> None:
@@ -353,6 +417,32 @@ def test_programs_that_cannot_run_are_refused(tmp_path: Path) -> None:
         explore(_never, TREE, most=0)
 
 
+# A program for the i386 that exits with status 7: mov eax, 1; mov ebx, 7; int 0x80.
+_CODE = bytes.fromhex("b801000000 bb07000000 cd80")
+_I386 = (
+    b"\x7fELF\1\1\1".ljust(16, b"\0")
+    + struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, 0x08048054, 52, 0, 0, 52, 32, 1, 0, 0, 0)
+    + struct.pack("<8I", 1, 0, 0x08048000, 0x08048000, 84 + len(_CODE), 84 + len(_CODE), 5, 4096)
+    + _CODE
+)
+
+
+def test_a_victim_cannot_hide_behind_a_32_bit_program(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(_I386)
+    program.chmod(0o755)
+    try:
+        runs = subprocess.run([program], check=False).returncode == 7
+    except OSError:
+        runs = False  # a kernel without the 32-bit system calls, or another machine
+    victim = ["sh", "-c", f"exec {program}"]
+    if runs:
+        with pytest.raises(RaceError, match="runs a 32-bit program"):
+            explore(victim, TREE)
+    else:
+        assert explore(victim, TREE).calls == ()
+
+
 def test_too_many_calls_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(victim, "MOST_CALLS", 2)
     with pytest.raises(RaceError, match="more than 2 calls"):
@@ -361,10 +451,31 @@ def test_too_many_calls_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_pairs_beyond_the_limit_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exploration, "MOST_PLACEMENTS", 10)
-    explored = explore(read_rooted, TREE, most=2)
+    explored = explore(read_by_name, TREE, most=2)
+    singles = len(explore(read_by_name, TREE))
+    assert singles < len(explored) <= singles + 10
     assert explored.sampled
-    singles = len(explore(read_rooted, TREE))
-    assert len(explored) <= singles + 10
+    assert repr(explored).endswith("placements, chosen among more, 1 run>")
+    again = explore(read_by_name, TREE, most=2)
+    assert [one.schedule for one in explored] == [one.schedule for one in again]
+
+
+def test_the_number_of_placements_is_said_before_they_run() -> None:
+    explored = explore(read_by_name, TREE, [EXCHANGE, MoveOut("/app"), MoveBack("/app")], most=2)
+    # One call: alone, two moves, and any two of the three but for those that begin with the last.
+    assert repr(explored) == "<Exploration: 1 calls, 8 placements, 1 run>"
+    assert len(explored) == len(list(explored)) == 8
+
+
+def test_an_exploration_of_many_calls_is_not_written_down() -> None:
+    def many(directory: Path) -> None:
+        for _ in range(2_000):
+            (directory / "app").exists()
+
+    wide = Tree({f"/{number}": File() for number in range(10)} | dict(TREE))
+    explored = explore(many, wide)
+    assert len(explored) == 1 + 2_000 * _of_one_move(wide)
+    assert sys.getsizeof(explored._longer) < 1_000
 
 
 def test_an_old_kernel_or_a_filter_is_told() -> None:
@@ -378,6 +489,37 @@ def test_an_old_kernel_or_a_filter_is_told() -> None:
 
     with pytest.raises(RaceError, match=r"need Linux 5\.5"):
         run_in_child(refused)
+
+
+@pytest.mark.parametrize(("number", "message"), [(EPERM, "forbids it"), (ENOSYS, "has no seccomp")])
+def test_a_filter_that_forbids_it_is_told(number: int, message: str) -> None:
+    def refused() -> None:
+        victim.require_support.cache_clear()
+        forbid({"seccomp": number})
+        explore(_never, TREE)
+
+    with pytest.raises(RaceError, match=message):
+        run_in_child(refused)
+
+
+def test_a_mount_without_privileges_is_refused_before_anything_runs() -> None:
+    def as_user() -> bool:
+        become_user(65534)
+        mounts.refusal.cache_clear()
+        tree = Tree({"/app/conf": File()})
+        assert not any(isinstance(move, Mount) for move in moves_of(tree))
+        explore(_never, tree, [Mount("/app")])
+        return True
+
+    with pytest.raises(RaceError, match="needs CAP_SYS_ADMIN"):
+        run_in_child(as_user)
+
+
+@pytest.mark.root
+def test_mounts_are_offered_to_those_who_may_mount() -> None:
+    mounts.refusal.cache_clear()
+    offered = [move for move in moves_of(TREE) if isinstance(move, (Mount, Unmount))]
+    assert offered == [Mount("/app"), Unmount("/app")]
 
 
 def test_a_process_that_is_watched_already_is_told() -> None:

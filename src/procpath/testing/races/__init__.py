@@ -32,6 +32,7 @@ from procpath.testing.races.moves import (
     MoveOut,
     Remove,
     Replace,
+    Signal,
     Unmount,
     moves_of,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "Remove",
     "Replace",
     "Schedule",
+    "Signal",
     "Unmount",
     "Victim",
     "VictimDiedError",

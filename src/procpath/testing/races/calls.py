@@ -39,6 +39,7 @@ _CALLS = {
         "lstat": (6, "0"),
         "access": (21, "0"),
         "connect": (42, "s1"),
+        "sendto": (44, "s4"),
         "bind": (49, "s1"),
         "execve": (59, "0"),
         "truncate": (76, "0"),
@@ -129,6 +130,7 @@ _CALLS = {
         "bind": (200, "s1"),
         "execve": (221, "0"),
         "connect": (203, "s1"),
+        "sendto": (206, "s4"),
         "fanotify_mark": (263, "34"),
         "name_to_handle_at": (264, "01"),
         "renameat2": (276, "01 23"),
@@ -201,8 +203,8 @@ class CallReader:
         paths = []
         for place in where.split():
             directory, path = _arguments(stopped, place)
-            if path == "" and directory not in (None, uapi.AT_FDCWD):
-                continue  # the descriptor itself: no path is resolved
+            if path == "" and (place[0] == "s" or directory not in (None, uapi.AT_FDCWD)):
+                continue  # the descriptor itself, or no path of a socket: none is resolved
             start, full = self._full_path(stopped.tid, directory, path)
             # By its text, and where that leads: `{root}/../..` starts inside, `../tmp/x` ends so.
             counts = counts or self._is_inside(full) or self._is_inside(os.path.normpath(full))

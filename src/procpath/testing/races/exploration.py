@@ -9,8 +9,9 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import comb
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from procpath import linux, uapi
 from procpath.testing.races.calls import Call
@@ -34,6 +35,9 @@ from procpath.testing.races.victim import (
 )
 from procpath.testing.surroundings import CANARY, CANARY_NAME, Surroundings, remove, surrounded
 from procpath.testing.tree import Tree
+
+if TYPE_CHECKING:
+    from typing import Self
 
 Schedule: TypeAlias = Sequence[tuple[int, Move]]
 """Moves, each with the number of the call before which it is made, from 1 on."""
@@ -92,13 +96,28 @@ class Outcome:
 
 
 class _Watch:
-    """Sees what happens to the canaries."""
+    """Sees what happens to the canaries of one run after the other.
 
-    def __init__(self, place: Surroundings) -> None:
+    One queue serves them all: to close one takes the kernel ten milliseconds.
+    """
+
+    def __init__(self) -> None:
         self._queue = linux.inotify_init()
+        self._inside = b""
+        self._base = Path()
+        self._places: dict[int, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._queue.close()
+
+    def begin(self, place: Surroundings) -> None:
+        """Watch the canaries of ``place``, and no others any more."""
         self._inside = os.fsencode(place.directory.name)
         self._base = place.base
-        self._places: dict[int, str] = {}
+        self._places.clear()
         mask = 0
         for event in _EVENTS:
             mask |= event
@@ -124,13 +143,12 @@ class _Watch:
                 continue
             if mask & uapi.IN_Q_OVERFLOW:
                 told.append("more happened to the canaries than inotify(7) can tell")
-            place = self._places.get(watch, "")
+            place = self._places.get(watch)
+            if place is None:
+                continue  # of an earlier run
             where = os.path.normpath(os.path.join("{outside}", place, os.fsdecode(name)))
             told += [f"{what} {where}" for event, what in _EVENTS.items() if mask & event]
         return told
-
-    def close(self) -> None:
-        self._queue.close()
 
 
 @contextmanager
@@ -147,12 +165,17 @@ def _base_directory() -> Iterator[Path]:
 
 def play(victim: Victim, tree: Tree, schedule: Schedule) -> Outcome:
     """Run the victim on a fresh copy of the tree, and make the moves of the schedule."""
+    with _Watch() as watch:
+        return _play(victim, tree, schedule, watch)
+
+
+def _play(victim: Victim, tree: Tree, schedule: Schedule, watch: _Watch) -> Outcome:
     ways: list[str] = []
     missed: list[Move] = []
     with _base_directory() as base, surrounded(tree, base) as place:
         attacker = Attacker(place)
         canaries = _identities(place)
-        watch = _Watch(place)
+        watch.begin(place)
 
         def stopped(number: int, pid: int) -> int | None:
             failing = None
@@ -170,12 +193,9 @@ def play(victim: Victim, tree: Tree, schedule: Schedule) -> Outcome:
                 watch.seen()
             return failing
 
-        try:
-            own_mounts = any(isinstance(move, Mount) for _, move in schedule)
-            run = run_victim(victim, place.directory, base, stopped, own_mounts=own_mounts)
-            ways += watch.seen()
-        finally:
-            watch.close()
+        own_mounts = any(isinstance(move, Mount) for _, move in schedule)
+        run = run_victim(victim, place.directory, base, stopped, own_mounts=own_mounts)
+        ways += watch.seen()
         ways += _came_out(run, canaries)
     return Outcome(
         tree,
@@ -225,38 +245,50 @@ def _statuses(result: object) -> Iterator[os.stat_result]:
 class Exploration:
     """The outcomes of all placements of moves, made while it is iterated, and kept.
 
-    ``len()`` says how many there are before they are run; the first has no move. ``calls`` are
-    the victim's when it is left alone, ``sampled`` says whether placements of several moves were
-    so many that some were chosen. ``str()`` runs what has not run yet: one line if the victim
-    was confined everywhere, else the first outcome where it was not.
+    ``len()`` and ``repr()`` say how many there are before they are run; the first has no move.
+    ``calls`` are the victim's when it is left alone, ``sampled`` says whether placements of
+    several moves were so many that some were chosen. ``str()`` runs what has not run yet: one
+    line if the victim was confined everywhere, else the first outcome where it was not.
     """
 
     def __init__(self, victim: Victim, tree: Tree, moves: Sequence[Move], most: int) -> None:
         begun = time.monotonic()
         self._victim = victim
         self._tree = tree
-        self._outcomes = [play(victim, tree, ())]
+        self._watch = _Watch()
+        self._outcomes = [self._play(())]
         self.calls = self._outcomes[0].calls
-        self._schedules: list[Schedule] = [(), *_placements(moves, len(self.calls), 1)]
+        self._first = [move for move in moves if undoes(move) is None]
+        self._longer: list[Schedule] = []
+        """of several moves"""
         self.sampled = False
         for count in range(2, most + 1):
-            total = _number_of_placements(moves, len(self.calls), count)
-            if total <= MOST_PLACEMENTS:
-                self._schedules += _placements(moves, len(self.calls), count)
+            if _most_placements(len(moves), len(self.calls), count) <= MOST_PLACEMENTS:
+                self._longer += _placements(moves, len(self.calls), count)
             else:
                 self.sampled = True
-                self._schedules += _sampled(moves, len(self.calls), count)
+                self._longer += _sampled(moves, len(self.calls), count)
         self.seconds = time.monotonic() - begun
         """how long the runs took so far"""
 
+    def _play(self, schedule: Schedule) -> Outcome:
+        return _play(self._victim, self._tree, schedule, self._watch)
+
     def __len__(self) -> int:
-        return len(self._schedules)
+        return 1 + len(self.calls) * len(self._first) + len(self._longer)
+
+    def _schedules(self) -> Iterator[Schedule]:
+        yield ()
+        for before in range(1, len(self.calls) + 1):
+            for move in self._first:
+                yield ((before, move),)
+        yield from self._longer
 
     def __iter__(self) -> Iterator[Outcome]:
-        for number, schedule in enumerate(self._schedules):
+        for number, schedule in enumerate(self._schedules()):
             if number == len(self._outcomes):
                 begun = time.monotonic()
-                self._outcomes.append(play(self._victim, self._tree, schedule))
+                self._outcomes.append(self._play(schedule))
                 self.seconds += time.monotonic() - begun
             yield self._outcomes[number]
 
@@ -265,15 +297,16 @@ class Exploration:
         """The outcomes where the victim escaped or hung, as they are found."""
         return (outcome for outcome in self if outcome.escaped or outcome.hung)
 
+    def __repr__(self) -> str:
+        return f"<Exploration: {self._size()}, {len(self._outcomes):,} run>"
+
     def __str__(self) -> str:
         failing = next(self.failures, None)
-        if failing is not None:
-            return str(failing)
+        return str(failing) if failing else f"confined: {self._size()}, {self.seconds:.2f} s"
+
+    def _size(self) -> str:
         chosen = ", chosen among more" if self.sampled else ""
-        return (
-            f"confined: {len(self.calls)} calls, {len(self):,} placements{chosen}, "
-            f"{self.seconds:.2f} s"
-        )
+        return f"{len(self.calls):,} calls, {len(self):,} placements{chosen}"
 
 
 def _placements(moves: Sequence[Move], calls: int, count: int) -> list[Schedule]:
@@ -293,12 +326,9 @@ def _placements(moves: Sequence[Move], calls: int, count: int) -> list[Schedule]
     return longer
 
 
-def _number_of_placements(moves: Sequence[Move], calls: int, count: int) -> int:
+def _most_placements(moves: int, calls: int, count: int) -> int:
     """Return an upper bound: the places are chosen with repetition, and in order."""
-    number = 1
-    for n in range(count):
-        number = number * (calls + n) // (n + 1)
-    return number * int(len(moves) ** count)
+    return comb(calls + count - 1, count) * int(moves**count)
 
 
 def _sampled(moves: Sequence[Move], calls: int, count: int) -> list[Schedule]:
@@ -311,7 +341,7 @@ def _sampled(moves: Sequence[Move], calls: int, count: int) -> list[Schedule]:
         for place in places:
             made = [move for _, move in schedule]
             offered = [m for m in moves if undoes(m) is None or undoes(m) in made]
-            schedule.append((place, chance.choice(offered)))
+            schedule += [(place, chance.choice(offered))] if offered else []
         chosen[tuple(schedule)] = None
     return list(chosen)
 

@@ -7,6 +7,7 @@ followed on the way to it: an attacker that is led out would change the canaries
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from typing import TypeAlias
 
 from procpath import linux, uapi
 from procpath.errors import os_error
+from procpath.testing.races import mounts
+from procpath.testing.races.mounts import held_directory
+from procpath.testing.races.victim import RaceError
 from procpath.testing.surroundings import HOST, Surroundings, remove
 from procpath.testing.tree import (
     Directory,
@@ -33,8 +37,6 @@ from procpath.testing.tree import (
 
 MOVED = "moved-out-of-the-root"
 """the start of the names of what was moved out: it is not a canary"""
-
-_UMOUNT_NOFOLLOW = 8  # umount2(2)
 
 
 @dataclass(frozen=True, repr=False)
@@ -133,14 +135,36 @@ class Fail(_Move):
             raise ValueError(f"{self.number!r} is not an errno")
 
 
-Move: TypeAlias = Exchange | MoveOut | MoveBack | Replace | Remove | Mount | Unmount | Fail
+@dataclass(frozen=True, repr=False)
+class Signal(_Move):
+    """Send the victim the signal ``number``, as for an interrupt or a timeout.
+
+    The call goes on; the signal arrives when it has ended (before, until Linux 5.19).
+    """
+
+    number: int
+
+    def __repr__(self) -> str:
+        names = [one.name for one in signal.Signals if one == self.number]
+        return f"Signal({names[0] if names else self.number})"
+
+    def check(self, tree: Tree) -> None:
+        if self.number not in _SIGNALS:
+            raise ValueError(f"{self.number!r} is not a signal")
+
+
+_SIGNALS = signal.valid_signals()
+
+Move: TypeAlias = Exchange | MoveOut | MoveBack | Replace | Remove | Mount | Unmount | Signal | Fail
 
 
 def moves_of(tree: Tree) -> list[Move]:
-    """Return the moves that ``tree`` offers and that need no privilege.
+    """Return the moves that an attacker has in ``tree``.
 
     Everything is exchanged with everything else, moved out and back, removed, and replaced by a
-    symlink to the host, by one that climbs out, and by a FIFO.
+    symlink to the host, by one that climbs out, and files by a FIFO. Where this process may
+    mount for a victim (CAP_SYS_ADMIN), directories are mounted on. Errors and signals are not
+    the attacker's: give ``Fail`` and ``Signal`` to explore() yourself.
     """
     entries = [path for path in tree if path != "/"]
     moves: list[Move] = [
@@ -157,6 +181,9 @@ def moves_of(tree: Tree) -> list[Move]:
         ]
         if isinstance(tree[path], File):
             moves.append(Replace(path, Fifo()))
+    if not mounts.refusal():
+        directories = [path for path in entries if isinstance(tree[path], Directory)]
+        moves += [move for path in directories for move in (Mount(path), Unmount(path))]
     return moves
 
 
@@ -170,9 +197,13 @@ def undoes(move: Move) -> Move | None:
 
 
 def require_moves(tree: Tree, moves: Sequence[Move]) -> None:
-    """Raise ValueError if one of ``moves`` cannot be made in ``tree``."""
+    """Raise ValueError if one of ``moves`` cannot be made in ``tree``, and RaceError if it takes
+    privileges that this process lacks.
+    """
     for move in moves:
         move.check(tree)
+        if isinstance(move, Mount) and (number := mounts.refusal()):
+            raise RaceError(f"{move!r} needs CAP_SYS_ADMIN: {os.strerror(number)}")
 
 
 def _require_entry(tree: Tree, path: str, move: object) -> None:
@@ -218,11 +249,15 @@ class Attacker:
                 with (
                     self._aside() as aside,
                     self._parent(path) as parent,
-                    _directory(aside, "/") as fd,
+                    held_directory(aside, "/") as fd,
                 ):
                     linux.renameat2(parent, _name(path), fd, b"old")
-            case Mount(path) | Unmount(path):
-                self._mount(move, path, victim)
+            case Mount(path):
+                mounts.mount(victim, self._place.directory, path)
+            case Unmount(path):
+                mounts.unmount(victim, self._place.directory, path)
+            case Signal(number):
+                os.kill(victim, number)
             case Fail():
                 raise AssertionError("calls fail by the listener")
 
@@ -230,7 +265,7 @@ class Attacker:
         with self._aside() as aside, self._parent(path) as parent:
             new = Tree({"/new": self._place.on_disk(node)})
             new.materialize(aside)
-            with _directory(aside, "/") as fd:
+            with held_directory(aside, "/") as fd:
                 linux.renameat2(fd, b"new", parent, _name(path), uapi.RENAME_EXCHANGE)
 
     @contextmanager
@@ -244,54 +279,17 @@ class Attacker:
 
     @contextmanager
     def _parent(self, path: str) -> Iterator[int]:
-        with _directory(self._place.directory, parent_of(path)) as fd:
+        with held_directory(self._place.directory, parent_of(path)) as fd:
             yield fd
 
     @contextmanager
     def _outside(self, path: str) -> Iterator[int]:
-        with _directory(self._place.outside, parent_of(path)) as fd:
+        with held_directory(self._place.outside, parent_of(path)) as fd:
             yield fd
 
     def _free_name(self, start: str) -> str:
         self._count += 1
         return f"{start}-{self._count}"
-
-    def _mount(self, move: Move, path: str, victim: int) -> None:
-        """Mount or unmount in the victim's mount namespace, which a child joins."""
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                with open(f"/proc/{victim}/ns/mnt", "rb") as namespace:
-                    linux.setns(namespace.fileno(), uapi.CLONE_NEWNS)
-                with _directory(self._place.directory, parent_of(path)) as parent:
-                    if isinstance(move, Mount):
-                        with linux.fsopen(b"tmpfs") as fs:
-                            linux.fsconfig(fs, uapi.FSCONFIG_CMD_CREATE)
-                            with linux.fsmount(fs) as mounted:
-                                linux.move_mount(mounted, parent, _name(path))
-                    else:
-                        target = b"/proc/self/fd/%d/%s" % (parent, _name(path))
-                        linux.umount2(target, uapi.MNT_DETACH | _UMOUNT_NOFOLLOW)
-                code = 0
-            except OSError as error:
-                code = error.errno or 1
-            finally:
-                os._exit(code)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        if code != 0:
-            raise os_error(code, path)
-
-
-@contextmanager
-def _directory(root: Path, path: str) -> Iterator[int]:
-    """Hold the directory at the in-root ``path``; no link is followed on the way."""
-    held = linux.openat(uapi.AT_FDCWD, os.fsencode(root), uapi.FIND_DIRECTORY)
-    for name in path.split("/"):
-        if name:
-            held = linux.openat(held.value, name, uapi.FIND_DIRECTORY_NOFOLLOW)
-    with held as fd:
-        yield fd
 
 
 def _name(path: str) -> bytes:

@@ -21,9 +21,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
-from procpath import linux, uapi
+from procpath import linux
 from procpath.errors import os_error
 from procpath.testing.races.calls import Call, CallReader, is_32_bit, stopping_filter
+from procpath.testing.races.mounts import enter_own_namespace
 
 if TYPE_CHECKING:
     from typing import Self
@@ -157,8 +158,7 @@ def _begin(report: socket.socket, run: Callable[[], object], own_mounts: bool) -
         os.setpgid(0, 0)
         try:
             if own_mounts:
-                linux.unshare(uapi.CLONE_NEWNS)
-                linux.mount(None, b"/", None, uapi.MS_REC | uapi.MS_PRIVATE)
+                enter_own_namespace()
             program = stopping_filter()
             with linux.seccomp_listener(program) as listener:
                 socket.send_fds(report, [b"+"], [listener])
@@ -240,21 +240,30 @@ def _contents(fd: int) -> bytes:
 
 
 def _call(function: Callable[[Path], object], directory: Path, writer: int) -> None:
+    result: object
+    frames: list[tuple[str, int, str, None]] = []
     try:
-        result, raised = function(directory), False
+        result = function(directory)
     except BaseException as error:
-        error.add_note("In the victim:\n" + traceback.format_exc())
-        result, raised = error, True
+        result, frames = error, _frames(error)
     try:
-        report = pickle.dumps((raised, result))
-        if raised:
+        report = pickle.dumps((result, frames))
+        if frames:
             # An exception with required arguments pickles well and fails to unpickle.
             pickle.loads(report)
     except Exception as unpicklable:
         text = f"{result!r} ({unpicklable})"
-        report = pickle.dumps((True, TypeError(f"the victim's result must pickle: {text}")))
+        report = pickle.dumps((TypeError(f"the victim's result must pickle: {text}"), frames))
     with open(writer, "wb", closefd=False) as pipe:
         pipe.write(report)
+
+
+def _frames(error: BaseException) -> list[tuple[str, int, str, None]]:
+    """Return where the error came from, without the lines, for which files would be read here."""
+    return [
+        (frame.f_code.co_filename, line, frame.f_code.co_name, None)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
 
 
 class _Supervision:
@@ -322,11 +331,13 @@ class _Supervision:
         for pid in self._processes:
             with suppress(FileNotFoundError, ProcessLookupError):
                 for task in os.listdir(f"/proc/{pid}/task"):
-                    with open(f"/proc/{pid}/task/{task}/stat", "rb") as file:
-                        fields = file.read().rpartition(b")")[2].split()
-                    if fields[0] not in (b"S", b"Z", b"X"):
+                    with open(f"/proc/{pid}/task/{task}/status", "rb") as file:
+                        lines = file.read().split(b"\n")
+                    status = dict(line.partition(b":")[::2] for line in lines)
+                    if status[b"State"].split()[0] not in (b"S", b"Z", b"X"):
                         return None
-                    done.append((task, fields[11], fields[12]))
+                    # How often it has slept: a victim that polls is not one that hangs.
+                    done.append((task, status[b"voluntary_ctxt_switches"]))
         return done
 
     def _answer(self) -> None:
@@ -386,10 +397,14 @@ class _Supervision:
             run.result = VictimDiedError(f"the victim ended with {_told(code)}")
         else:
             try:
-                _, run.result = pickle.loads(self._report)
+                run.result, frames = pickle.loads(self._report)
             except Exception as error:
                 error.add_note("The victim's result could not be unpickled.")
                 run.result = error
+            else:
+                if isinstance(run.result, BaseException) and frames:
+                    told = traceback.StackSummary.from_list(frames).format()
+                    run.result.add_note("In the victim:\n" + "".join(told))
         return run
 
     def completed(self, argv: list[str], out: bytes, err: bytes) -> Run:
