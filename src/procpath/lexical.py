@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import PurePath, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, overload
 
 from procpath.errors import noted
 from procpath.patterns import compile_name, compile_path
+from procpath.pin import PinnedPath
 from procpath.root import Root
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ P = TypeVar("P", bound="LexicalPath")
 
 Segment: TypeAlias = "str | os.PathLike[str] | LexicalPath"
 """What a path can be joined of: strings, paths of the same root, and pure paths of pathlib"""
+
+_HOST_PATHS = (Path, PinnedPath, os.DirEntry)
 
 _new = object.__new__
 
@@ -189,9 +192,17 @@ class LexicalPath:
         try:
             return self.with_segments(self, key)
         except TypeError:
+            if isinstance(key, _HOST_PATHS):
+                raise
             return NotImplemented
 
     def __rtruediv__(self, key: Segment) -> Self:
+        if isinstance(key, _HOST_PATHS):
+            raise TypeError(
+                f"cannot join {self!r} to the host path {key!r}: write "
+                "host.joinpath(*rooted.relative_to('/').parts) for the same names on the host, and "
+                "rooted.copy(host) to copy the file"
+            )
         try:
             return self.with_segments(key, self)
         except TypeError:
@@ -368,7 +379,11 @@ def _joined(segments: tuple[str, ...]) -> str:
 
 
 def _flat(root: Root, segments: tuple[Segment, ...]) -> list[str]:
-    """Return the segments as strings. Raises ``ValueError`` for a path of another root."""
+    """Return the segments as strings.
+
+    Raises ``ValueError`` for a path of another root, ``TypeError`` for a host path: by its text
+    it would name another file.
+    """
     flat: list[str] = []
     for segment in segments:
         if isinstance(segment, LexicalPath):
@@ -378,6 +393,8 @@ def _flat(root: Root, segments: tuple[Segment, ...]) -> list[str]:
         elif isinstance(segment, str):
             # A member of a str enum formats as its name since Python 3.12.
             flat.append(segment if type(segment) is str else str.__str__(segment))
+        elif isinstance(segment, _HOST_PATHS):
+            flat.append(_relative_words(segment))
         elif isinstance(segment, PurePath):
             flat.append(segment.as_posix())
         else:
@@ -389,6 +406,19 @@ def _flat(root: Root, segments: tuple[Segment, ...]) -> list[str]:
                 )
             flat.append(text)
     return flat
+
+
+def _relative_words(path: Path | PinnedPath | os.DirEntry[str]) -> str:
+    """Return a relative path of pathlib as text. Raises ``TypeError`` for another host path."""
+    if isinstance(path, PinnedPath):
+        instead = "pass the RootedPath that was pinned"
+    elif isinstance(path, os.DirEntry):
+        instead = "pass its name, or list the directory with iterdir() of a RootedPath"
+    elif path.is_absolute():
+        instead = "pass *path.parts for the same names in the root"
+    else:
+        return path.as_posix()
+    raise TypeError(f"{path!r} is a host path, which cannot be part of a path in a root: {instead}")
 
 
 class _Parents(Sequence[P], Generic[P]):

@@ -119,7 +119,8 @@ class RootedPath(LexicalPath, from_segments=True):
     ``root`` is a PID, a host directory (``str`` or ``os.PathLike``) or a :class:`Root`; a root
     made here from a PID or directory closes with the last path that lives in it. The path
     starts at ``/``, and ``segments`` are joined to it. Every symbolic link, ``..`` and absolute
-    link is resolved as for a process chrooted into the root.
+    link is resolved as for a process chrooted into the root. ``options`` are those of
+    :class:`Root`, which must not be given for a Root, that has its own.
 
     It is not an ``os.PathLike``, so functions of the host refuse it. :meth:`bind` makes a class
     whose constructor takes segments only, for code written for ``pathlib``.
@@ -133,16 +134,25 @@ class RootedPath(LexicalPath, from_segments=True):
 
     _info_: PathInfo | EntryInfo | os.DirEntry[str]
 
-    def __init__(self, root: int | str | os.PathLike[str] | Root, /, *segments: Segment) -> None:
-        super().__init__(_as_root(root), "/", *segments)
+    def __init__(
+        self,
+        root: int | str | os.PathLike[str] | Root,
+        /,
+        *segments: Segment,
+        **options: Unpack[OptionArguments],
+    ) -> None:
+        super().__init__(_as_root(root, options), "/", *segments)
 
     @classmethod
-    def bind(cls, root: int | str | os.PathLike[str] | Root) -> type[BoundPath]:
+    def bind(
+        cls, root: int | str | os.PathLike[str] | Root, /, **options: Unpack[OptionArguments]
+    ) -> type[BoundPath]:
         """Return a class of paths in ``root`` whose constructor takes segments only, as in pathlib.
 
-        Its relative paths stay relative, and count from ``/``. It can be subclassed.
+        Its relative paths stay relative, and count from ``/``. It can be subclassed. ``root`` and
+        ``options`` are those of :class:`RootedPath`.
         """
-        return _bound_class(cls, _as_root(root))
+        return _bound_class(cls, _as_root(root, options))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle the root, as Root does, and the text."""
@@ -719,6 +729,7 @@ class RootedPath(LexicalPath, from_segments=True):
     ) -> RootedPath | pathlib.Path:
         """Copy the file or tree to ``target``: a path of any root, or a host path of pathlib.
 
+        A string is a path in this root: for one on the host, write ``pathlib.Path("logs")``.
         What is copied appears under its final name only when it is whole. Links are followed
         inside the root; with ``follow_symlinks=False`` they are copied as links. On the way out
         of the root so are those that lead out of the copied tree, unless ``follow_outside``.
@@ -776,7 +787,10 @@ class RootedPath(LexicalPath, from_segments=True):
         preserve_metadata: bool = False,
         follow_outside: bool = False,
     ) -> Self:
-        """Copy ``source``, a path of any root or a host path of pathlib, to this path."""
+        """Copy ``source``, a path of any root or a host path of pathlib, to this path.
+
+        A string is a path in this root, as for :meth:`copy`.
+        """
         start = self._end(source)
         with _noting(self, start):
             if isinstance(start, (RootedPath, pathlib.Path)):
@@ -802,6 +816,7 @@ class RootedPath(LexicalPath, from_segments=True):
     def move(self, target: Segment | pathlib.Path) -> RootedPath | pathlib.Path:
         """Rename to ``target``; onto another file system or out of the root, copy and remove.
 
+        A string is a path in this root: for one on the host, write ``pathlib.Path("logs")``.
         Returns ``target`` as a path.
         """
         end: RootedPath | pathlib.Path = self._end(target)
@@ -905,14 +920,22 @@ class BoundPath(RootedPath, from_segments=True):
 register(RootedPath)
 
 
-def _as_root(root: int | str | os.PathLike[str] | Root) -> Root:
+def _as_root(root: int | str | os.PathLike[str] | Root, options: OptionArguments) -> Root:
     if isinstance(root, Root):
+        if options:
+            given = ", ".join(options)
+            raise TypeError(f"a Root has its own options: give {given} to the call that makes it")
         root.fileno()
         return root
     if isinstance(root, int):
-        return Root.of_process(root)
+        return Root.of_process(root, **options)
     if isinstance(root, (str, os.PathLike)):
-        return Root.at(root)
+        try:
+            return Root.at(root, **options)
+        except FileNotFoundError as error:
+            if isinstance(root, str) and root.isascii() and root.isdecimal():
+                error.strerror = f"{error.strerror} (for a process, give the PID as an int: {root})"
+            raise
     raise TypeError(
         f"a root must be a PID, a host directory or a Root, not {type(root).__name__!r}"
     )
