@@ -263,7 +263,8 @@ def _race_to_write(
 
 
 def _write_plainly(operation: Writing, directory: Path) -> None:
-    with suppress(OSError, shutil.Error):
+    # RecursionError: of copytree() into a directory that has become one below its source.
+    with suppress(OSError, shutil.Error, RecursionError):
         operation.plain(directory)
 
 
