@@ -16,6 +16,7 @@ ROOMS = [
     "uapi",
     "linux",
     "descriptors",
+    "reading",
     "proc",
     "unix_sockets",
     "pin",

@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from procpath.proc import ProcessDir, VerifiedProc
     from procpath.resolve.trace import Step, Trace
     from procpath.root import Root
+    from procpath.tree.scanning import Entry
 
 __all__ = [
     "ClosedRootError",
+    "Entry",
     "EscapeError",
     "MagicLinkError",
     "PinnedPath",
@@ -66,6 +68,7 @@ _MODULES = {
     "procpath.proc": ("ProcessDir", "VerifiedProc"),
     "procpath.resolve.trace": ("Step", "Trace"),
     "procpath.root": ("Root",),
+    "procpath.tree.scanning": ("Entry",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

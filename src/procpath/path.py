@@ -53,11 +53,12 @@ from procpath.lexical import LexicalPath, Segment
 from procpath.options import OptionArguments
 from procpath.pin import PinnedPath
 from procpath.protocols import register
+from procpath.reading import read_whole
 from procpath.resolve.lenient import locate_leniently
 from procpath.resolve.trace import Trace, trace
 from procpath.root import Root
 from procpath.tree import copy as copying
-from procpath.tree import moving, removing
+from procpath.tree import moving, removing, scanning
 from procpath.tree.descent import scan
 from procpath.tree.matching import glob, parse_pattern
 from procpath.tree.places import HostPlace, Place, RootedPlace
@@ -79,9 +80,6 @@ BinaryMode = Literal["rb", "wb", "ab", "xb", "r+b", "rb+", "w+b", "wb+", "a+b", 
 _fstat = os.fstat
 _DirEntry = os.DirEntry
 _WRITE_WHOLE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-
-_LARGEST_READ = 1 << 26
-"""Bytes that are set aside at once because a file says that it has them."""
 
 _CODED_AT_ONCE = frozenset(("utf-8", "UTF-8", "utf8", "ascii", "latin-1", "iso-8859-1"))
 """Encodings without a byte order mark or a state: decoding the whole is decoding the file."""
@@ -430,7 +428,7 @@ class RootedPath(LexicalPath, from_segments=True):
             status = _fstat(fd.value)
             if stat.S_ISDIR(status.st_mode):
                 raise os_error(EISDIR)
-            return _read_whole(fd.value, status.st_size)
+            return read_whole(fd.value, status.st_size)
         except OSError as error:
             fd.close()
             raise about(error, self._raw, self._root.note) from None
@@ -515,6 +513,24 @@ class RootedPath(LexicalPath, from_segments=True):
         with noted(note):
             for path, dirnames, filenames in walk(self._root, str(self), top_down, report):
                 yield self._normalized(path), dirnames, filenames
+
+    def scan(
+        self,
+        *,
+        on_error: OnError = None,
+        max_depth: int | None = None,
+        cross_mounts: bool | None = None,
+    ) -> Iterator[scanning.Entry[Self]]:
+        """Iterate over everything below as an :class:`Entry`, directories before their contents.
+
+        No link is entered, and special files are as for the root: if it refuses them, a kernel
+        file system that the scan did not start in is not entered either. With ``max_depth=1``
+        only what is in this directory is yielded. With ``cross_mounts=False`` mount points are
+        yielded and not entered; None is as the root has it, and a root that does not cross mounts
+        is never made to. What vanishes meanwhile is left out; an error that keeps a directory from
+        being listed is passed to ``on_error``, or raised.
+        """
+        return scanning.scan(self, on_error, max_depth, cross_mounts)
 
     # What pathlib.types (Python 3.14, 3.15) and pathlib_abc ask of a path
 
@@ -1029,17 +1045,3 @@ def _as_written(target: Segment, path: RootedPath) -> bytes:
     if isinstance(target, str) and "\0" not in target:
         return os.fsencode(target)
     return path._raw
-
-
-def _read_whole(fd: int, size: int) -> bytes:
-    """Return all of a file that has ``size`` bytes by fstat(), which may be wrong."""
-    # In one call where that is possible: files of procfs have no size, and some answer to one
-    # read at their beginning only. One byte more shows that there is no more.
-    data = os.read(fd, min(size or 1 << 16, _LARGEST_READ) + 1)
-    if len(data) == size:
-        return data
-    whole = io.BytesIO()
-    while data:
-        whole.write(data)
-        data = os.read(fd, 1 << 20)
-    return whole.getvalue()

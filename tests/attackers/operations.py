@@ -108,6 +108,19 @@ def _walked(follow_symlinks: bool) -> Ask:
     return ask
 
 
+def _scanned(directory: RootedPath, _: Scene) -> object:
+    found: list[object] = []
+    for entry in (directory / "sub").scan():
+        found.append((entry.path, entry.stat()))
+        if entry.is_symlink():
+            found.append(entry.readlink())
+        elif entry.is_file():
+            found.append(entry.read_bytes())
+            with entry.open("rb") as file:
+                found.append(os.fstat(file.fileno()))
+    return found
+
+
 def _same_as_outside(directory: RootedPath, scene: Scene) -> object:
     return _if((directory / "file").samefile(Path(f"{scene.outside}/dir/file"))) or _if(
         (directory / "file").samefile(Path(f"{scene.limbo}/file"))
@@ -210,6 +223,7 @@ READINGS: Final = {
         ),
         Reading("walk", "sub", _walked(False)),
         Reading("walk:through links", "sub", _walked(True)),
+        Reading("scan", "sub", _scanned),
         Reading("pin", "file", _read_pinned),
         Reading("connect", "socket", _connect),
     )

@@ -17,7 +17,7 @@ from pathlib import Path, PosixPath
 from typing import Any, NamedTuple, TypeAlias
 
 from differential.laboratory import Bench, acting_as
-from procpath import Root, RootedPath, linux, uapi
+from procpath import Entry, Root, RootedPath, linux, uapi
 from procpath.testing import Fifo, Socket, Tree
 from procpath.testing.model import Caller
 
@@ -136,6 +136,64 @@ def _as_pathlib_walks(
     return place, [name for name in dirs if name not in links], files + links
 
 
+def _or_refused(ask: Callable[[], object]) -> object:
+    try:
+        return ask()
+    except OSError as error:
+        return Refused(error.errno, frozenset([str(error.filename)]))
+
+
+def _identified(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_mode, status.st_dev, status.st_ino, status.st_nlink, status.st_size
+
+
+def _seen(entry: Entry[RootedPath]) -> tuple[Any, ...]:
+    """All that an entry of a scan says of itself."""
+    return (
+        str(entry.path),
+        (entry.is_dir(), entry.is_file(), entry.is_symlink()),
+        _or_refused(lambda: _identified(entry.stat())),
+        _or_refused(lambda: str(entry.readlink())) if entry.is_symlink() else None,
+        _or_refused(entry.read_bytes) if entry.is_file() else None,
+    )
+
+
+def _seen_by_name(entry: os.DirEntry[str]) -> tuple[Any, ...]:
+    """The same, from the kernel's own lookups."""
+    path = _Path(entry.path)
+    is_dir, is_file = entry.is_dir(follow_symlinks=False), entry.is_file(follow_symlinks=False)
+    return (
+        str(path),
+        (is_dir, is_file, entry.is_symlink()),
+        _or_refused(lambda: _identified(path.lstat())),
+        _or_refused(lambda: str(path.readlink())) if entry.is_symlink() else None,
+        _or_refused(path.read_bytes) if is_file else None,
+    )
+
+
+def _scan(path: RootedPath) -> tuple[object, ...]:
+    errors: list[OSError] = []
+    seen = sorted(map(_seen, path.scan(on_error=errors.append)))
+    return *seen, {Refused(error.errno, frozenset([str(error.filename)])) for error in errors}
+
+
+def _scan_by_name(path: Path) -> tuple[object, ...]:
+    seen = []
+    errors = set()
+    todo = [str(path)]
+    while todo:
+        place = todo.pop()
+        try:
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    seen.append(_seen_by_name(entry))
+                    if entry.is_dir(follow_symlinks=False):
+                        todo.append(entry.path)
+        except OSError as error:
+            errors.add(Refused(error.errno, frozenset([place])))
+    return *sorted(seen), errors
+
+
 def _exchange(path: Path, other: Path) -> None:
     both = os.fsencode(path), os.fsencode(other)
     try:
@@ -161,11 +219,13 @@ _EITHER: dict[str, Callable[..., Any]] = {
 _OURS: dict[str, Callable[..., Any]] = {
     "resolve_strictly": lambda path: path.resolve(strict=True),
     "walk": lambda path: _walked(path.walk()),
+    "scan": _scan,
 }
 _THEIRS: dict[str, Callable[..., Any]] = {
     "resolve_strictly": _resolve_by_kernel,
     "resolve": _resolve,
     "walk": lambda path: _walked(map(_as_pathlib_walks, os.walk(path))),
+    "scan": _scan_by_name,
     "exists": os.path.exists,
     "is_dir": os.path.isdir,
     "is_file": os.path.isfile,

@@ -27,6 +27,7 @@ LOOKS: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = (
     ("resolve_strictly", ()),
     ("resolve", ()),
     ("walk", ()),
+    ("scan", ()),
     ("read_bytes", ()),
     ("iterdir", ()),
 )

@@ -55,7 +55,7 @@ def open_checked_first(
             fd = found.value
             status = os.fstat(fd)
             check(fd, status)
-            return _reopen_found(resolver, fd, status, flags, mode)
+            return reopen_found(resolver, fd, status, flags, mode)
         except OSError:
             # Or the error's traceback keeps it open; otherwise it goes with this frame.
             found.close()
@@ -65,9 +65,10 @@ def open_checked_first(
         raise
 
 
-def _reopen_found(
+def reopen_found(
     resolver: Resolver, fd: int, status: os.stat_result, flags: int, mode: int = 0
 ) -> Descriptor:
+    """Open what the ``O_PATH`` descriptor ``fd``, of this ``status``, holds. ``ELOOP``: a link."""
     kind = stat.S_IFMT(status.st_mode)
     if kind == stat.S_IFLNK:
         raise os_error(ELOOP)
@@ -133,7 +134,7 @@ def _open_own_file(resolver: Resolver, path: bytes, flags: int, check: Check) ->
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
             return None
         check(fd, status)
-        return _reopen_found(resolver, fd, status, flags)
+        return reopen_found(resolver, fd, status, flags)
     except OSError:
         found.close()
         raise
@@ -169,7 +170,7 @@ def _open_or_create_in(
             raise os_error(EISDIR)
         check(fd, status)
         require_creatable(os.fstat(dirfd), status)
-        return _reopen_found(resolver, fd, status, flags)
+        return reopen_found(resolver, fd, status, flags)
 
 
 def require_creatable(parent: os.stat_result, file: os.stat_result) -> None:

@@ -1,1 +1,1 @@
-"""Work on whole trees over held directories: walking and matching, copying, removing."""
+"""Work on whole trees over held directories: scanning, walking and matching, copying, removing."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from errno import EIO
+from errno import EIO, EXDEV
 from typing import TypeAlias, cast
 
-from procpath.descriptors import Closing
-from procpath.errors import tells_of_path
+from procpath.descriptors import Closing, closed_on_error
+from procpath.errors import os_error, tells_of_path
 from procpath.linux import Descriptor, openat
+from procpath.resolve.identity import mount_id
 from procpath.root import Root
 from procpath.uapi import LISTING, LISTING_NOFOLLOW
 
@@ -54,7 +55,7 @@ class UntypedEntry:
         return False
 
 
-Entry: TypeAlias = "os.DirEntry[str] | UntypedEntry"
+Listed: TypeAlias = "os.DirEntry[str] | UntypedEntry"
 
 
 class Directory:
@@ -63,7 +64,7 @@ class Directory:
     It may be closed in between, and is opened again when it is needed.
     """
 
-    __slots__ = ("above", "depth", "descent", "fd", "name")
+    __slots__ = ("above", "depth", "descent", "device", "fd", "name")
 
     def __init__(
         self, descent: Descent, above: Directory | None, name: str, fd: Descriptor
@@ -75,33 +76,42 @@ class Directory:
         self.name = name
         """its name there"""
         self.fd = fd
+        self.device: int | None = None
+        """its ``st_dev``, for who asked since it was opened: not that of an earlier opening"""
 
 
 class Descent(Closing):
     """The tree below ``start``, which it holds open until its ``with`` block ends.
 
-    ``start`` is an in-root path with a slash at the end, or the empty one.
+    ``start`` is an in-root path with a slash at the end, or the empty one. Unless both the root
+    and ``cross_mounts`` allow it, entering a mount point is an ``EXDEV`` error.
+
+    A directory is closed by letting go of it, so that a thread which acts on its descriptor
+    keeps it open until it has done.
     """
 
-    def __init__(self, root: Root, start: str) -> None:
+    def __init__(self, root: Root, start: str, *, cross_mounts: bool = True) -> None:
         """Raises what opening the directory ``start`` raises."""
         self._root = root
-        self._by_name = root.options.cross_mounts
-        """a single name needs no resolver, unless it may be a mount point"""
-        self._last = _CLOSED
-        """of the directory that was listed last, unless it is kept"""
+        self.last = _CLOSED
+        """the directory that was opened last, unless it is kept"""
         self._kept: dict[Directory, None] = {}
         """the open directories between the start and there, the longest open first"""
         self._interval = 1
         """levels from one directory to the next of those that stay open for long"""
         self.start = Directory(self, None, "", open_directory(root, start))
+        self.mount: int | None = None
+        """ID of the mount that is not left, if mounts are not crossed"""
+        if not (cross_mounts and root.options.cross_mounts):
+            with closed_on_error(self.start.fd) as fd:
+                self.mount = mount_id(fd)
 
     def close(self) -> None:
         """Close every directory that is held."""
-        self._last.close()
+        self.last = _CLOSED
         while self._kept:
-            self._kept.popitem()[0].fd.close()
-        self.start.fd.close()
+            self._kept.popitem()[0].fd = _CLOSED
+        self.start.fd = _CLOSED
 
     def scan_start(self) -> list[os.DirEntry[str]]:
         """Do as :meth:`scan` for the start."""
@@ -113,11 +123,11 @@ class Descent(Closing):
         Ask for their types before the next call: on a file system that lists none, an entry looks
         itself up by its name and the number of the descriptor, which later may be another's.
         """
-        return list_entries(self._open_last(above, name))
+        return list_entries(self.open(above, name).value)
 
     def names(self, above: Directory, name: str) -> list[str]:
         """Return the names in the directory ``name`` in ``above``."""
-        return list_names(self._open_last(above, name))
+        return list_names(self.open(above, name).value)
 
     def mode_in(self, directory: Directory | None, name: str) -> int | None:
         """Return the ``st_mode`` of ``name``, not followed, in the directory listed last.
@@ -125,8 +135,8 @@ class Descent(Closing):
         0 if nothing has the name, None if it takes the resolver to find out. ``directory`` is
         the directory listed last if it was kept.
         """
-        dirfd = (self._last if directory is None else directory.fd).value
-        if dirfd < 0 or not self._by_name or "\0" in name:
+        dirfd = (self.last if directory is None else directory.fd).value
+        if dirfd < 0 or self.mount is not None or "\0" in name:
             return None
         try:
             return os.stat(name, dir_fd=dirfd, follow_symlinks=False).st_mode
@@ -136,9 +146,9 @@ class Descent(Closing):
             raise
 
     def keep(self, above: Directory, name: str) -> Directory:
-        """Keep the directory that :meth:`scan` has listed last, to go on in it."""
-        directory = Directory(self, above, name, self._last)
-        self._last = _CLOSED
+        """Keep the directory that was listed last, to go on in it."""
+        directory = Directory(self, above, name, self.last)
+        self.last = _CLOSED
         self._hold(directory)
         return directory
 
@@ -146,7 +156,8 @@ class Descent(Closing):
         """Close a directory in which there is nothing more to do."""
         # The start is not among them: it stays open.
         if self._kept.pop(directory, self) is None:
-            directory.fd.close()
+            directory.fd = _CLOSED
+            directory.device = None
 
     def _hold(self, directory: Directory) -> None:
         self._kept[directory] = None
@@ -166,12 +177,21 @@ class Descent(Closing):
         self._interval *= 2
         return self._least_needed()
 
-    def _open_last(self, above: Directory, name: str) -> int:
-        self._last.close()
+    def open(self, above: Directory, name: str) -> Descriptor:
+        """Open the directory ``name`` in ``above``, to list it. It is held until the next call."""
+        self.last = _CLOSED
         if above.fd.value < 0:
             self._reopen(above)
-        self._last = self._open(above, name)
-        return self._last.value
+        self.last = self._open(above, name)
+        return self.last
+
+    def way_to(self, directory: Directory) -> list[str]:
+        """Return the names that lead to a directory from the start."""
+        names = []
+        while directory is not self.start:
+            names.append(directory.name)
+            directory = directory.above
+        return names[::-1]
 
     def _reopen(self, directory: Directory) -> None:
         """Open a directory again, and those above it that are closed too."""
@@ -187,21 +207,16 @@ class Descent(Closing):
         if name in _NOT_ENTRIES or "/" in name:
             # No directory lists it, but the caller of walk() may have put it there. The way up
             # must not be the kernel's: it ends at the start, not at the root of the host.
-            return self._resolve(self.start.fd, "/".join([*self._way(above), name]) or ".")
-        if self._by_name:
-            return openat(above.fd.value, name, LISTING_NOFOLLOW)
-        return self._resolve(above.fd, name)
+            return self._resolve("/".join([*self.way_to(above), name]) or ".")
+        opened = openat(above.fd.value, name, LISTING_NOFOLLOW)
+        if self.mount is not None:
+            with closed_on_error(opened) as fd:
+                if mount_id(fd) != self.mount:
+                    raise self._root.resolver.about(os_error(EXDEV), os.fsencode(name))
+        return opened
 
-    def _way(self, directory: Directory) -> list[str]:
-        """Return the names that lead to a directory from the start."""
-        names = []
-        while directory is not self.start:
-            names.append(directory.name)
-            directory = directory.above
-        return names[::-1]
-
-    def _resolve(self, directory: Descriptor, path: str) -> Descriptor:
-        resolver = self._root.resolver_below(directory.value)
+    def _resolve(self, path: str) -> Descriptor:
+        resolver = self._root.resolver_below(self.start.fd.value)
         return resolver.open(_raw(path), LISTING_NOFOLLOW)
 
 
@@ -219,19 +234,19 @@ def _raw(path: str) -> bytes:
 def list_names(fd: int) -> list[str]:
     """Return the names in the directory ``fd``. Raises ``EIO`` for one that cannot be a name."""
     names = os.listdir(fd)
-    _require_names(names)
+    require_names(names)
     return names
 
 
 def list_entries(fd: int) -> list[os.DirEntry[str]]:
     """Return the entries of the directory ``fd``. Raises as :func:`list_names` does."""
     entries = list(os.scandir(fd))
-    _require_names([entry.name for entry in entries])
+    require_names([entry.name for entry in entries])
     return entries
 
 
-def _require_names(names: list[str]) -> None:
-    """Refuse what would make a path to another directory, such as this one or the root.
+def require_names(names: list[str]) -> None:
+    """Raise ``EIO`` for what would make a path to another directory, such as this one or the root.
 
     A file system in user space (FUSE) lists what it likes. Linux refuses names with a slash
     since 5.4, by EIO for the whole directory, but not a name that begins with NUL. Of ``.`` and
@@ -250,9 +265,9 @@ def scan(directory: Descriptor) -> list[os.DirEntry[str]]:
         return cast("list[os.DirEntry[str]]", entries_of(fd))
 
 
-def entries_of(fd: int) -> list[Entry]:
+def entries_of(fd: int) -> list[Listed]:
     """Return the entries of the directory ``fd``; their types are known."""
-    entries: list[Entry] = [*list_entries(fd)]
+    entries: list[Listed] = [*list_entries(fd)]
     try:
         for entry in entries:
             # As _ask_type() asks, the likeliest first; its call would cost more than the answer.
@@ -267,7 +282,7 @@ def entries_of(fd: int) -> list[Entry]:
     return entries
 
 
-def real_directories(entries: Iterable[Entry]) -> list[str]:
+def real_directories(entries: Iterable[Listed]) -> list[str]:
     """Return the names of the directories among ``entries``, not of links to directories."""
     try:
         return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -275,7 +290,7 @@ def real_directories(entries: Iterable[Entry]) -> list[str]:
         return real_directories(_typed(entries))
 
 
-def real_directories_and_others(entries: Iterable[Entry]) -> tuple[list[str], list[str]]:
+def real_directories_and_others(entries: Iterable[Listed]) -> tuple[list[str], list[str]]:
     """Return the names of the directories among ``entries``, and the names of the rest."""
     try:
         directories = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -288,7 +303,7 @@ def real_directories_and_others(entries: Iterable[Entry]) -> tuple[list[str], li
         return real_directories_and_others(_typed(entries))
 
 
-def links_and_directories(entries: Iterable[Entry]) -> dict[str, bool]:
+def links_and_directories(entries: Iterable[Listed]) -> dict[str, bool]:
     """Return the names of the links and directories among ``entries``, and which are links."""
     try:
         return {
@@ -300,9 +315,9 @@ def links_and_directories(entries: Iterable[Entry]) -> dict[str, bool]:
         return links_and_directories(_typed(entries))
 
 
-def _typed(entries: Iterable[Entry]) -> list[Entry]:
+def _typed(entries: Iterable[Listed]) -> list[Listed]:
     """Return ``entries`` with an :class:`UntypedEntry` for each whose type cannot be found."""
-    typed: list[Entry] = []
+    typed: list[Listed] = []
     for entry in entries:
         try:
             _ask_type(entry)
@@ -312,7 +327,7 @@ def _typed(entries: Iterable[Entry]) -> list[Entry]:
     return typed
 
 
-def _ask_type(entry: Entry) -> None:
+def _ask_type(entry: Listed) -> None:
     """Make the entry remember its type. Raises ``OSError`` if it has none."""
     if isinstance(entry, os.DirEntry) and not (
         entry.is_file(follow_symlinks=False)

@@ -22,7 +22,7 @@ from procpath.root import Root
 from procpath.tree.descent import (
     Descent,
     Directory,
-    Entry,
+    Listed,
     entries_of,
     links_and_directories,
     list_names,
@@ -410,7 +410,7 @@ class _FollowedTree(_Selector):
                 if is_dir:
                     todo.append((depth + 1, len(prefix), f"{entry.name}/"))
 
-    def _list(self, path: str, above: list[Identity]) -> list[Entry]:
+    def _list(self, path: str, above: list[Identity]) -> list[Listed]:
         """Return the entries of a directory, unless it is one of those ``above``."""
         try:
             with open_directory(self._root, path) as fd:

@@ -1,0 +1,34 @@
+"""Reading a file whole, and no more of it than is wanted."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from errno import EFBIG
+
+from procpath.errors import os_error
+
+_LARGEST_READ = 1 << 26
+"""Bytes that are set aside at once because a file says that it has them."""
+
+
+def read_whole(fd: int, size: int, limit: int | None = None) -> bytes:
+    """Return all of a file that has ``size`` bytes by fstat(), which may be wrong.
+
+    Raises ``EFBIG`` if it has more than ``limit`` bytes, and reads no more than one more.
+    """
+    most = sys.maxsize if limit is None else limit + 1
+    # In one call where that is possible: files of procfs have no size, and some answer to one
+    # read at their beginning only. One byte more shows that there is no more.
+    data = os.read(fd, min(size or 1 << 16, _LARGEST_READ, most - 1) + 1)
+    if len(data) == size < most:
+        return data
+    whole = io.BytesIO()
+    while data:
+        whole.write(data)
+        left = most - whole.tell()
+        if left <= 0:
+            raise os_error(EFBIG)
+        data = os.read(fd, min(1 << 20, left))
+    return whole.getvalue()
