@@ -20,13 +20,13 @@ from functools import partial
 from types import new_class
 from typing import (
     IO,
+    TYPE_CHECKING,
     Any,
     BinaryIO,
     ClassVar,
     Literal,
     Never,
     Self,
-    TextIO,
     TypeVar,
     Unpack,
     cast,
@@ -69,13 +69,17 @@ if sys.version_info >= (3, 12):
 else:
     from typing_extensions import Buffer
 
+if TYPE_CHECKING:
+    from _typeshed import (
+        OpenBinaryMode,
+        OpenBinaryModeReading,
+        OpenBinaryModeUpdating,
+        OpenBinaryModeWriting,
+        OpenTextMode,
+    )
+
 P = TypeVar("P", bound="RootedPath")
 H = TypeVar("H", "RootedPath", pathlib.Path)
-
-TextMode = Literal[
-    "r", "w", "a", "x", "r+", "w+", "a+", "x+", "rt", "wt", "at", "xt", "r+t", "w+t", "a+t", "x+t"
-]
-BinaryMode = Literal["rb", "wb", "ab", "xb", "r+b", "rb+", "w+b", "wb+", "a+b", "ab+", "x+b", "xb+"]
 
 _fstat = os.fstat
 _DirEntry = os.DirEntry
@@ -374,19 +378,57 @@ class RootedPath(LexicalPath, from_segments=True):
 
     # Reading and listing
 
+    # As typeshed has them for pathlib.
+
     @overload
     def open(
         self,
-        mode: TextMode = "r",
+        mode: OpenTextMode = "r",
         buffering: int = -1,
         encoding: str | None = None,
         errors: str | None = None,
         newline: str | None = None,
-    ) -> TextIO: ...
+    ) -> io.TextIOWrapper: ...
     @overload
     def open(
         self,
-        mode: BinaryMode,
+        mode: OpenBinaryMode,
+        buffering: Literal[0],
+        encoding: None = None,
+        errors: None = None,
+        newline: None = None,
+    ) -> io.FileIO: ...
+    @overload
+    def open(
+        self,
+        mode: OpenBinaryModeUpdating,
+        buffering: Literal[-1, 1] = -1,
+        encoding: None = None,
+        errors: None = None,
+        newline: None = None,
+    ) -> io.BufferedRandom: ...
+    @overload
+    def open(
+        self,
+        mode: OpenBinaryModeWriting,
+        buffering: Literal[-1, 1] = -1,
+        encoding: None = None,
+        errors: None = None,
+        newline: None = None,
+    ) -> io.BufferedWriter: ...
+    @overload
+    def open(
+        self,
+        mode: OpenBinaryModeReading,
+        buffering: Literal[-1, 1] = -1,
+        encoding: None = None,
+        errors: None = None,
+        newline: None = None,
+    ) -> io.BufferedReader: ...
+    @overload
+    def open(
+        self,
+        mode: OpenBinaryMode,
         buffering: int = -1,
         encoding: None = None,
         errors: None = None,
@@ -409,14 +451,26 @@ class RootedPath(LexicalPath, from_segments=True):
         errors: str | None = None,
         newline: str | None = None,
     ) -> IO[Any]:
-        """Open the file, like the built-in ``open()``. A new file is created inside the root."""
-        if "b" not in mode:
+        """Open the file, like the built-in ``open()``. A new file is created inside the root.
+
+        The file's ``name`` is this path. A text would be that of a host file to a library that
+        opens it again.
+        """
+        is_text = "b" not in mode
+        if is_text:
             encoding = io.text_encoding(encoding)
         try:
-            return open(str(self), mode, buffering, encoding, errors, newline, opener=self._opener)
+            file = open(str(self), mode, buffering, encoding, errors, newline, opener=self._opener)
         except OSError as error:
             note_once(error, self._root.note)
             raise
+        raw: Any = file
+        if is_text:
+            raw = raw.buffer.raw
+        elif buffering:
+            raw = raw.raw
+        raw.name = self
+        return file
 
     def _opener(self, _: str, flags: int) -> int:
         return self._root.open_raw(self._raw, flags, 0o666).detach()
