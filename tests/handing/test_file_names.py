@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import io
 import logging
-import os
 import pathlib
 import tarfile
 import wave

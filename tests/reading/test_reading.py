@@ -235,7 +235,7 @@ def reading_text_with_newlines(Path: type[Any]) -> None:
 
 def _opened(path: Any, *args: Any, **kwargs: Any) -> object:
     with path.open(*args, **kwargs) as file:
-        facts = (file.name, file.mode, file.readable(), file.writable())
+        facts = (str(file.name), file.mode, file.readable(), file.writable())
         return (type(file).__name__, *facts, getattr(file, "line_buffering", None), file.read())
 
 
