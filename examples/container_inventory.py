@@ -2,43 +2,15 @@
 
     python container_inventory.py
 
-A container is a mount namespace of its own. The databases of dpkg and apk are read through
-RootedPath, so a container that makes `/var/lib/dpkg` a link to the host's shows nothing of it.
+The databases of dpkg and apk are read through RootedPath, so a container that makes
+`/var/lib/dpkg` a link to the host's shows nothing of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from procpath import ProcessDir, ProcessGoneError, Root, RootedPath, VerifiedProc
-
-
-def containers() -> Iterator[ProcessDir]:
-    """One living process of each mount namespace but our own."""
-    proc = VerifiedProc.default()
-    with proc.process() as ourselves:
-        seen = {ourselves.mount_namespace}
-    for pid in proc.pids():
-        try:
-            with proc.process(pid) as process:
-                if process.mount_namespace not in seen:
-                    seen.add(process.mount_namespace)
-                    yield process
-        except (ProcessGoneError, PermissionError):
-            continue
-
-
-def os_name(root: RootedPath) -> str:
-    """PRETTY_NAME of os-release(5)."""
-    for place in ("etc/os-release", "usr/lib/os-release"):
-        try:
-            lines = (root / place).read_text(errors="replace").splitlines()
-        except OSError:
-            continue
-        for line in lines:
-            if line.startswith("PRETTY_NAME="):
-                return line.partition("=")[2].strip("\"'")
-    return "unknown"
+from procpath import Container, ProcessGoneError, RootedPath, containers
 
 
 def packages(root: RootedPath) -> Iterator[tuple[str, str]]:
@@ -64,24 +36,26 @@ def entries(
             yield names[0], versions[0]
 
 
-def inventory(process: ProcessDir) -> list[str]:
+def inventory(container: Container) -> list[str]:
     """The lines that tell of one container."""
-    with Root.of_process(process, special_files="refuse") as held:
-        root = RootedPath(held)
+    with container.root() as held:
+        name = container.os_release.get("PRETTY_NAME", "unknown")
+        # What the name of its cgroup claims.
+        claim = f" ({container.runtime or 'container'} {container.id})" if container.id else ""
         return [
-            f"{process.pid}: {os_name(root)}",
-            *(f"    {name} {version}" for name, version in sorted(packages(root))),
+            f"{container.pid}: {name}{claim}",
+            *(f"    {name} {version}" for name, version in sorted(packages(RootedPath(held)))),
         ]
 
 
 def main() -> None:
-    for process in containers():
+    for container in containers():
         try:
-            lines = inventory(process)
+            lines = inventory(container)
         except ProcessGoneError:
             continue
         except OSError as error:
-            lines = [f"{process.pid}: {error}"]
+            lines = [f"{container.pid}: {error}"]
         print("\n".join(lines))
 
 

@@ -97,13 +97,13 @@ def mapped_container() -> Iterator[RuncContainer]:
 
 
 @pytest.fixture
-def start_container() -> Iterator[Callable[[], RuncContainer]]:
+def start_container() -> Iterator[Callable[..., RuncContainer]]:
     """Starts containers for one test alone, which may do with them what it likes."""
     _require_containers()
     with ExitStack() as stack:
 
-        def start() -> RuncContainer:
-            started = RuncContainer()
+        def start(cgroup: str | None = None) -> RuncContainer:
+            started = RuncContainer(cgroup=cgroup)
             stack.callback(started.close)
             return started
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         UnsupportedOperation,
         UnverifiedProcError,
     )
+    from procpath.inventory import Container, containers
     from procpath.path import RootedPath
     from procpath.pin import PinnedPath
     from procpath.proc import ProcessDir, VerifiedProc
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClosedRootError",
+    "Container",
     "Entry",
     "EscapeError",
     "MagicLinkError",
@@ -51,6 +53,7 @@ __all__ = [
     "UnsupportedOperation",
     "UnverifiedProcError",
     "VerifiedProc",
+    "containers",
 ]
 
 _MODULES = {
@@ -63,6 +66,7 @@ _MODULES = {
         "UnsupportedOperation",
         "UnverifiedProcError",
     ),
+    "procpath.inventory": ("Container", "containers"),
     "procpath.path": ("RootedPath",),
     "procpath.pin": ("PinnedPath",),
     "procpath.proc": ("ProcessDir", "VerifiedProc"),

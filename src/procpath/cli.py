@@ -27,7 +27,7 @@ COMMANDS = {
     "tree": "draw what is below a directory; follows no links",
     "find": "find files by name, type and depth; follows no links",
     "cp": "copy files and trees, out of a root and into it",
-    "roots": "list every mount namespace, with a process in it and its operating system",
+    "roots": "list every mount namespace: a process, its container, its operating system",
     "check": "report what procfs, kernel and privileges offer here",
     "demo": "start a container, and see where plain pathlib goes wrong in it",
 }
@@ -43,8 +43,9 @@ Look at the files of another process, a container's usually, as the process itse
 no link, absolute or climbing, leads out of its root."""
 
 _EPILOG = """\
-An ADDRESS is PID:/path, or DIR:/path for a directory of the host (a DIR of digits alone is
-written ./123). On a terminal, names that contain control characters are quoted as for a shell.
+An ADDRESS is PID:/path; ID:/path with 8 to 64 digits of a container's ID, as `procpath roots`
+shows it; or DIR:/path for a directory of the host (a DIR that could be a PID or an ID is written
+./123). On a terminal, names that contain control characters are quoted as for a shell.
 In JSON, the bytes of names that are not UTF-8 are \\udc80 to \\udcff; Python's os.fsencode()
 gives the bytes back."""
 
@@ -125,6 +126,17 @@ class _Parser(argparse.ArgumentParser):
         """Print the help text. Unlike argparse's, fail if that fails."""
         _print(self.format_help())
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if isinstance(action, argparse._SubParsersAction) and value not in COMMANDS:
+            from difflib import get_close_matches
+
+            meant = get_close_matches(value, COMMANDS, 1)
+            question = (
+                f"did you mean {meant[0]}?" if meant else f"choose from {', '.join(COMMANDS)}"
+            )
+            raise argparse.ArgumentError(action, f"unknown command: {value!r}; {question}")
+        super()._check_value(action, value)
+
     def error(self, message: str) -> NoReturn:
         """Print the usage and the message on standard error, and exit with status 2."""
         self.exit(_USAGE, f"{self.format_usage()}{self.prog}: {printable(message)}\n")
@@ -140,7 +152,11 @@ class _CommandParser(_Parser):
         command = import_module(f"procpath.commands.{self.prog.rpartition(' ')[2]}")
         command.add_arguments(self)
         self.set_defaults(run=command.run)
-        return super().parse_known_args(args, namespace or argparse.Namespace())
+        parsed, unknown = super().parse_known_args(args, namespace or argparse.Namespace())
+        if unknown:
+            # Here, and not by the program's parser, which would print its own usage.
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed, unknown
 
 
 class _ShowVersion(argparse.Action):

@@ -52,6 +52,7 @@ from procpath.info import EntryInfo, PathInfo, is_mount, mode_of, mode_of_last
 from procpath.lexical import LexicalPath, Segment
 from procpath.options import OptionArguments
 from procpath.pin import PinnedPath
+from procpath.proc import VerifiedProc
 from procpath.protocols import register
 from procpath.reading import read_whole
 from procpath.resolve.lenient import locate_leniently
@@ -155,6 +156,30 @@ class RootedPath(LexicalPath, from_segments=True):
         ``options`` are those of :class:`RootedPath`.
         """
         return _bound_class(cls, _as_root(root, options))
+
+    @classmethod
+    def of_container(
+        cls,
+        id_prefix: str,
+        /,
+        *segments: Segment,
+        proc: VerifiedProc | None = None,
+        **options: Unpack[OptionArguments],
+    ) -> Self:
+        """Return a path in the root of the running container whose ID begins with ``id_prefix``.
+
+        The ID is one that :func:`procpath.containers` shows, and as much a claim as there; a name
+        (lxc, systemd-nspawn) counts only as a whole. ``proc`` is the procfs to look in, ``options``
+        are those of :class:`Root`. A container of several mount namespaces is that of its oldest
+        process; our own ``/`` is never meant.
+
+        Raises ``ProcessLookupError`` if there is no such container, and ``ValueError`` if there are
+        several, or two cgroups claim the same ID.
+        """
+        # Needed nowhere else here, and not in most programs.
+        from procpath.inventory import container_by_id
+
+        return cls(container_by_id(id_prefix, proc).root(**options), *segments)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle the root, as Root does, and the text."""

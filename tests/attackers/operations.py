@@ -254,7 +254,17 @@ ROOT_READINGS: Final = {
 WORDS_OF_PATHS: Final = {
     *("absolute", "anchor", "as_posix", "as_uri", "bind", "cwd", "drive", "from_uri"),
     *("full_match", "is_absolute", "is_junction", "is_relative_to", "is_reserved", "joinpath"),
-    *("match", "name", "parent", "parents", "parser", "parts", "relative_to", "root"),
+    *(
+        "match",
+        "name",
+        "of_container",
+        "parent",
+        "parents",
+        "parser",
+        "parts",
+        "relative_to",
+        "root",
+    ),
     *("root_handle", "stem", "suffix", "suffixes"),
     *("with_name", "with_segments", "with_stem", "with_suffix"),
 }

@@ -19,13 +19,12 @@ from pathlib import Path
 import pytest
 
 from helpers.commandline import Ran, as_nobody, here
-from helpers.containers import RuncContainer
 from helpers.processes import living
 from helpers.support import private_mounts, run_in_child
-from procpath import VerifiedProc, linux, uapi
+from procpath import linux, uapi
 from procpath.commands.output import shortened
 from procpath.commands.roots import answer_in_time
-from procpath.containers import describe, parse_os_release
+from procpath.inventory import parse_os_release
 
 SET_NAME = 15  # prctl(2), PR_SET_NAME
 EXIT = {"x86_64": 60, "aarch64": 93}[platform.machine()]  # exit(2), which ends one thread
@@ -79,9 +78,10 @@ def test_roots_lists_each_mount_namespace_once(
     namespaces = [entry["mount_namespace"] for entry in listed]
     assert len(set(namespaces)) == len(namespaces)
     lines = here("roots").lines
-    assert lines[0].split() == ["PID", "MOUNT", "NAMESPACE", "PROCESSES", "OS", "COMMAND"]
+    columns = ["PID", "MOUNT", "NAMESPACE", "PROCESSES", "CONTAINER", "OS", "COMMAND"]
+    assert lines[0].split() == columns
     [line] = [line for line in lines if line.split()[0] == str(one.pid)]
-    assert re.fullmatch(rf" *{one.pid} +\d+ +1  Own Linux +sleep 600", line)
+    assert re.fullmatch(rf" *{one.pid} +\d+ +1  - +Own Linux +sleep 600", line)
 
 
 def test_oldest_process_comes_first() -> None:
@@ -111,23 +111,6 @@ def _look_at_two_processes(before_older: int, before_younger: int) -> Ran:
         signal.pause()
     os.read(reader, 1)
     return here("roots", "--json")
-
-
-def test_next_process_stands_in_for_an_ended_one(
-    start_container: Callable[[], RuncContainer],
-) -> None:
-    container = start_container()
-    second = container.spawn(["sleep", "600"])
-    with VerifiedProc.default().process(second) as process:
-        namespace = process.mount_namespace
-    gone = subprocess.Popen(["true"])
-    gone.wait()
-    proc = VerifiedProc.default()
-    *_, found = describe(proc, namespace, [gone.pid, os.getpid(), second])
-    assert (found.pid, found.arguments) == (second, ["sleep", "600"])
-    assert found.os_release is not None
-    assert found.os_release["PRETTY_NAME"] == "Cellar Linux 7"
-    assert list(describe(proc, namespace, [gone.pid, os.getpid()])) == []
 
 
 def test_uninspectable_processes_are_counted() -> None:
@@ -192,11 +175,45 @@ def test_claims_of_a_container_are_escaped(
         ('PRETTY_NAME=""\n', ""),
         ("# PRETTY_NAME=x\nXPRETTY_NAME=y\n", None),
         ("PRETTY_NAME=first\nPRETTY_NAME=last\n", "last"),
+        ("PRETTY_NAME=Two\\ Words\n", "Two Words"),
         ("", None),
     ],
 )
 def test_the_name_in_an_os_release(text: str, name: str | None) -> None:
     assert parse_os_release(text.encode()).get("PRETTY_NAME") == name
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("NAME=Own\nVERSION='1 (One)'\nPRETTY_NAME=\n", "Own 1 (One)"),
+        ("NAME=Own\nVERSION_ID=1\n", "Own"),
+        ("ID=own\nVERSION_ID=1\n", None),
+    ],
+)
+def test_name_and_version_stand_for_a_missing_pretty_name(
+    start_namespace: Callable[..., subprocess.Popen[bytes]],
+    tmp_path: Path,
+    text: str,
+    name: str | None,
+) -> None:
+    (tmp_path / "etc/os-release").write_text(text)
+    process = start_namespace()
+    listed = json.loads(here("roots", "--json").out)
+    assert [entry["os"] for entry in listed if entry["pid"] == process.pid] == [name]
+
+
+def test_our_own_namespace_is_marked() -> None:
+    own = os.stat("/proc/self/ns/mnt").st_ino
+    with living(_private(nothing)) as pid:
+        listed = json.loads(here("roots", "--json").out)
+        [unshared] = [entry for entry in listed if entry["pid"] == pid]
+        assert (unshared["is_ours"], unshared["is_our_namespace"]) == (True, False)
+        [ours] = [entry for entry in listed if entry["is_our_namespace"]]
+        assert ours["mount_namespace"] == own
+        marks = [line for line in here("roots").lines if "(our namespace)" in line]
+        assert [line.split()[1] for line in marks] == [str(own)]
 
 
 # What one process does is not another's trouble

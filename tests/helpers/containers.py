@@ -24,6 +24,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from helpers.cgroups import new_ancestors_removed
 from helpers.support import run_in_child, wait_until
 from procpath import linux
 
@@ -89,10 +90,11 @@ class RuncContainer:
     """A running container with mount, PID, IPC, UTS and network namespaces of its own.
 
     Parameters: ``host_id_of_root``, the user and group id of the host that is 0 inside; if it
-    is not 0 itself, the container has a user namespace too, with 65,536 ids from there on.
+    is not 0 itself, the container has a user namespace too, with 65,536 ids from there on;
+    ``cgroup``, the path of its cgroup in every hierarchy.
     """
 
-    def __init__(self, *, host_id_of_root: int = 0) -> None:
+    def __init__(self, *, host_id_of_root: int = 0, cgroup: str | None = None) -> None:
         self.id: Final = f"procpath-{uuid.uuid4()}"
         self.host_id_of_root: Final = host_id_of_root
         with ExitStack() as stack:
@@ -108,7 +110,9 @@ class RuncContainer:
             if host_id_of_root:
                 _shift_owners(self.rootfs, host_id_of_root)
                 _shift_owners(self.directory / "volume", host_id_of_root)
-            config = json.dumps(_configuration(host_id_of_root), indent=1)
+            if cgroup is not None:
+                stack.enter_context(new_ancestors_removed(cgroup))
+            config = json.dumps(_configuration(host_id_of_root, cgroup), indent=1)
             (self.directory / "config.json").write_text(config)
             stack.callback(self._runc, "delete", "--force", self.id)
             self._running: list[int] = []
@@ -315,7 +319,7 @@ def _shift_owners(tree: Path, offset: int) -> None:
                 os.lchown(path, found.st_uid + offset, found.st_gid + offset)
 
 
-def _configuration(host_id_of_root: int) -> dict[str, Any]:
+def _configuration(host_id_of_root: int, cgroup: str | None) -> dict[str, Any]:
     """The bundle's config.json, as the OCI runtime specification describes it."""
     namespaces = ["pid", "network", "ipc", "uts", "mount"]
     linux_part: dict[str, Any] = {
@@ -323,6 +327,8 @@ def _configuration(host_id_of_root: int) -> dict[str, Any]:
         "readonlyPaths": ["/proc/sys"],
         "maskedPaths": ["/proc/kcore"],
     }
+    if cgroup is not None:
+        linux_part["cgroupsPath"] = cgroup
     if host_id_of_root:
         namespaces.append("user")
         mapping = [{"containerID": 0, "hostID": host_id_of_root, "size": 65536}]

@@ -9,18 +9,24 @@ import select
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from errno import EACCES, EPERM
+from errno import EACCES, EPERM, ESTALE
 from functools import partial
 from time import monotonic, sleep
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from procpath.commands.output import Cell, printable, quoted, shortened
 from procpath.commands.session import Session, add_json
-from procpath.containers import Container, describe, processes_by_mount_namespace
+from procpath.inventory import Container, containers
+
+if TYPE_CHECKING:
+    from procpath import VerifiedProc
 
 _SECONDS = 1.0
 """How long a mount namespace may take."""
 
+_ID_COLUMNS = 30
+_ID_CHARACTERS = 12
+"""of an ID, as docker-ps(1) and crictl show it"""
 _OS_COLUMNS = 40
 _COMMAND_COLUMNS = 60
 
@@ -37,20 +43,21 @@ def run(args: argparse.Namespace, session: Session) -> None:
         return
     denied = 0
 
-    def on_error(pid: int, error: OSError) -> None:
+    def on_error(error: OSError) -> None:
         nonlocal denied
         if error.errno in (EACCES, EPERM):
             denied += 1
         else:
-            session.complain(f"process {pid}", error)
+            session.complain(os.fsdecode(error.filename or session.proc_path), error)
 
+    ours = _our_mount_namespace(proc)
     records = []
-    for mount_namespace, pids in processes_by_mount_namespace(proc, on_error).items():
-        known, problem = answer_in_time(partial(describe, proc, mount_namespace, pids))
+    for container in containers(all=True, proc=proc, on_error=on_error):
+        known, problem = answer_in_time(partial(_describe, container))
         if problem:
-            session.complain(f"process {pids[0]}", problem)
+            session.complain(f"process {container.pid}", problem)
         if known:
-            records.append(_record(Container(*known)))
+            records.append(_record(container, ours, *known))
     if args.json:
         with session.out.json_array() as emit:
             for record in records:
@@ -60,6 +67,25 @@ def run(args: argparse.Namespace, session: Session) -> None:
     if denied:
         many = f"{denied} processes" if denied > 1 else "1 process"
         session.note(f"skipped {many}: permission denied")
+
+
+def _our_mount_namespace(proc: VerifiedProc) -> int | None:
+    try:
+        with proc.process() as ourselves:
+            return ourselves.mount_namespace
+    except FileNotFoundError:
+        return None  # The procfs is of a PID namespace that we are not in.
+
+
+def _describe(container: Container) -> Iterator[tuple[list[str], dict[str, str] | None]]:
+    """Yield command line and os-release, each time more; nothing if the process has ended."""
+    try:
+        arguments = container.arguments
+        yield arguments, None
+        yield arguments, container.os_release
+    except OSError as error:
+        if not isinstance(error, ProcessLookupError) and error.errno != ESTALE:
+            raise
 
 
 def answer_in_time(ask: Callable[[], Iterator[object]]) -> tuple[Any, str]:
@@ -119,26 +145,56 @@ def _answer(ask: Callable[[], Iterator[object]], writer: int) -> NoReturn:
         os._exit(0)
 
 
-def _record(container: Container) -> dict[str, Any]:
-    command = " ".join(map(quoted, container.arguments or ()))
+def _record(
+    container: Container,
+    ours: int | None,
+    arguments: list[str],
+    os_release: dict[str, str] | None,
+) -> dict[str, Any]:
     return {
         "mount_namespace": container.mount_namespace,
         "processes": container.processes,
         "pid": container.pid,
-        "command": command or f"[{container.name}]",
-        "os": (container.os_release or {}).get("PRETTY_NAME") or None,
+        "command": " ".join(map(quoted, arguments)) or f"[{container.name}]",
+        "os": _os(os_release or {}),
+        "id": container.id,
+        "runtime": container.runtime,
+        "pod_uid": container.pod_uid,
+        "is_ours": container.is_ours,
+        "is_our_namespace": container.mount_namespace == ours,
     }
+
+
+def _os(variables: dict[str, str]) -> str | None:
+    """Return the name of an operating system (os-release(5))."""
+    name, version = variables.get("NAME"), variables.get("VERSION")
+    return variables.get("PRETTY_NAME") or " ".join(filter(None, (name, version))) or None
+
+
+def _container(record: dict[str, Any]) -> str:
+    if record["is_our_namespace"]:
+        return "(our namespace)"
+    if record["is_ours"]:
+        return "(our root)"
+    name = record["id"] or ("" if record["runtime"] else "-")
+    shown = printable(name)
+    if len(shown) == 64:
+        shown = shown[:_ID_CHARACTERS]
+    runtime = record["runtime"]
+    return shortened(f"{runtime}:{shown}" if runtime else shown, _ID_COLUMNS)
 
 
 def _print(records: list[dict[str, Any]], session: Session) -> None:
     heading = [
-        Cell(text, "heading") for text in ("PID", "MOUNT NAMESPACE", "PROCESSES", "OS", "COMMAND")
+        Cell(text, "heading")
+        for text in ("PID", "MOUNT NAMESPACE", "PROCESSES", "CONTAINER", "OS", "COMMAND")
     ]
     rows = [
         [
             Cell(str(record["pid"])),
             Cell(str(record["mount_namespace"])),
             Cell(str(record["processes"])),
+            Cell(_container(record), "note" if record["is_ours"] else ""),
             Cell(shortened(printable(record["os"] or "-"), _OS_COLUMNS)),
             Cell(shortened(printable(record["command"]), _COMMAND_COLUMNS)),
         ]

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from procpath import Root, RootedPath, VerifiedProc
     from procpath.options import OptionArguments
 
-_OF_PROCESS = re.compile(r"([0-9]+):(/.*)", re.DOTALL)
+_OF_PROCESS = re.compile(r"([0-9]{1,7}):(/.*)", re.DOTALL)
+"""No PID has more digits (proc_sys_kernel(5), pid_max)."""
+_OF_CONTAINER = re.compile(r"([0-9A-Fa-f]{8,64}):(/.*)", re.DOTALL)
+_ALMOST = re.compile(
+    r"(?:/proc/(?P<wormhole>[0-9]{1,7})/root|(?P<holder>[0-9]{1,7}|[0-9a-f]{8,64})(?=[:/]|$)):?"
+    r"(?P<path>.*)",
+    re.DOTALL,
+)
+"""What was meant for an address: ``12``, ``12/x``, ``12:x``, ``/proc/12/root/x``."""
 
 _OPTIONS = {
     "preserve_metadata=True": "-a",
@@ -32,11 +40,17 @@ _OPTIONS = {
 """What errors advise, and the option that does it."""
 
 
-class Address(NamedTuple):
-    """``PID:/path`` or ``DIR:/path``: an in-root path, and whose root."""
+class ContainerID(str):
+    """The start of a container's ID, in an address."""
 
-    holder: int | str
-    """a PID, or the host path of a directory"""
+    __slots__ = ()
+
+
+class Address(NamedTuple):
+    """``PID:/path``, ``ID:/path`` or ``DIR:/path``: an in-root path, and whose root."""
+
+    holder: int | str | ContainerID
+    """a PID, the start of a container's ID, or the host path of a directory"""
     path: str
     """with one slash at its start"""
 
@@ -98,15 +112,49 @@ class Session:
         """Open the root of an address. Return None, after a message, if that fails."""
         holder = address.holder
         try:
+            if isinstance(holder, ContainerID):
+                return self._open_container(address, holder, **options)
             if isinstance(holder, str):
                 return procpath.Root.at(holder, **options)
             if self.proc is not None:
                 return procpath.Root.of_process(holder, proc=self.proc, **options)
         except UnverifiedProcError as error:
             self.complain(os.fsdecode(error.filename or self.proc_path), error)
+        except FileNotFoundError as error:
+            self.complain(str(holder), f"{error.strerror}{self._meant(address)}")
         except OSError as error:
-            self.complain(holder if isinstance(holder, str) else str(address), error)
+            is_directory = isinstance(holder, str) and not isinstance(holder, ContainerID)
+            self.complain(str(holder if is_directory else address), error)
         return None
+
+    def _open_container(
+        self, address: Address, id_prefix: str, **options: Unpack[OptionArguments]
+    ) -> Root | None:
+        from procpath.inventory import container_by_id
+
+        if self.proc is None:
+            return None
+        try:
+            container = container_by_id(id_prefix, self.proc)
+        except ProcessLookupError:
+            from procpath.commands.suggestions import similar_container
+
+            reason = f"no container has an ID that begins with {id_prefix}"
+            self.complain(str(address), reason + similar_container(self.proc, address))
+        except ValueError as error:
+            self.complain(str(address), str(error))
+            self.status = 2  # wrong usage: the address does not say which
+        else:
+            return container.root(**options)
+        return None
+
+    def _meant(self, address: Address) -> str:
+        """Return which process is called as the directory that does not exist, as a question."""
+        if not isinstance(address.holder, str) or "/" in address.holder or self.proc is None:
+            return ""
+        from procpath.commands.suggestions import process_of_name
+
+        return process_of_name(self.proc, address)
 
     @contextmanager
     def telling(self, address: Address) -> Iterator[None]:
@@ -131,7 +179,7 @@ class Session:
         # Where both go to one terminal, what was printed before comes before.
         self.out.flush()
         complain(where, reason)
-        self.status = 1
+        self.status = self.status or 1
 
     def note(self, text: str) -> None:
         """Print one line on standard error that is not about an error."""
@@ -141,18 +189,22 @@ class Session:
 
 def parse_address(text: str) -> Address:
     """Parse an address, for ``argparse``."""
-    of_process = _OF_PROCESS.fullmatch(text)
-    if of_process is not None:
-        # More digits than int() takes, and than any PID has (proc_sys_kernel(5), pid_max).
-        pid = int(of_process[1]) if len(of_process[1]) < 20 else 0
-        if pid < 1:
+    if of_process := _OF_PROCESS.fullmatch(text):
+        if not int(of_process[1]):
             raise argparse.ArgumentTypeError(f"{of_process[1]} cannot be a PID")
-        return Address(pid, _absolute(of_process[2]))
+        return Address(int(of_process[1]), _absolute(of_process[2]))
+    if of_container := _OF_CONTAINER.fullmatch(text):
+        return Address(ContainerID(of_container[1].lower()), _absolute(of_container[2]))
     directory, colon, path = text.partition(":/")
     if not (directory and colon):
-        raise argparse.ArgumentTypeError(
-            f"not an address: {text!r}; use PID:/path, or DIR:/path for a directory of the host"
-        )
+        if almost := _ALMOST.fullmatch(text):
+            holder = almost["wormhole"] or almost["holder"]
+            meant = f"did you mean {holder}:{_absolute(almost['path'])}?"
+        else:
+            meant = "use PID:/path, ID:/path of a container, or DIR:/path of a host directory"
+        raise argparse.ArgumentTypeError(f"not an address: {text!r}; {meant}")
+    if directory.isdecimal() and directory.isascii():
+        raise argparse.ArgumentTypeError(f"{directory} can be neither a PID nor a container's ID")
     return Address(directory, _absolute(path))
 
 
@@ -163,7 +215,7 @@ def add_addresses(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         nargs="+",
         type=parse_address,
-        help="PID:/path, or DIR:/path for a directory of the host",
+        help="PID:/path, ID:/path of a container, or DIR:/path of a host directory",
     )
 
 

@@ -266,8 +266,8 @@ class ProcessDir(Closing):
         try:
             pidfd = linux.pidfd_open(self._pid)
         except OSError as error:
-            # EINVAL: a thread; ESRCH: not in our PID namespace.
-            if error.errno not in uapi.DENIED | {EINVAL, ESRCH}:
+            # EINVAL, ENOENT from Linux 6.15 on: a thread; ESRCH: not in our PID namespace.
+            if error.errno not in uapi.DENIED | {EINVAL, ENOENT, ESRCH}:
                 raise
             return 0
         with pidfd as fd:
