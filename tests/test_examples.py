@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -86,14 +87,13 @@ def test_extract_layer_keeps_a_hostile_layer_inside(tmp_path: pathlib.Path) -> N
     (outside / "victim").write_text("untouched")
     root = tmp_path / "root"
     root.mkdir()
-    layer = tmp_path / "layer.tar"
-    with tarfile.open(layer, "w") as archive:
+    first, second = tmp_path / "first.tar.gz", tmp_path / "second.tar"
+    with tarfile.open(first, "w:gz") as archive:
         _add(archive, "etc/passwd", b"root:x:0:0::/root:/bin/sh\n")
         _add(archive, str(outside / "old").lstrip("/"), b"so that the links below lead somewhere")
         _add_link(archive, "up", "../../../../../../.." + str(outside))
         _add_link(archive, "absolute", str(outside))
-        _add(archive, "up/new", b"through a climbing link")
-        _add(archive, "absolute/victim", b"through an absolute link")
+        _add(archive, "up/early", b"through a link of the same archive")
         _add(archive, "../../../outside/victim", b"by a climbing name")
         _add(archive, str(outside / "victim"), b"by an absolute name")
         _add_link(archive, "file", str(outside / "victim"))
@@ -101,17 +101,27 @@ def test_extract_layer_keeps_a_hostile_layer_inside(tmp_path: pathlib.Path) -> N
         hard = tarfile.TarInfo("hard")
         hard.type, hard.linkname = tarfile.LNKTYPE, "etc/passwd"
         archive.addfile(hard)
+    with tarfile.open(second, "w") as archive:
+        _add(archive, "up/new", b"through a climbing link")
+        _add(archive, "absolute/victim", b"through an absolute link")
     before = identity_and_change(outside / "victim")
-    printed("extract_layer.py", str(layer), str(root))
-    assert (outside / "victim").read_text() == "untouched"
-    assert identity_and_change(outside / "victim") == before
-    assert os.listdir(outside) == ["victim"]
+    done = example("extract_layer.py", str(first), str(root))
+    assert done.returncode == 0
+    assert re.findall(r": '(.*)'$", done.stderr, re.MULTILINE) == [
+        "/up/early",
+        "/../../../outside/victim",
+    ]
     inside = root / str(outside).lstrip("/")
-    assert (inside / "new").read_text() == "through a climbing link"
     assert (inside / "victim").read_text() == "by an absolute name"
     assert (root / "file").read_text() == "over a link"
     assert not (root / "file").is_symlink()
     assert (root / "hard").samefile(root / "etc/passwd")
+    printed("extract_layer.py", str(second), str(root))
+    assert (inside / "new").read_text() == "through a climbing link"
+    assert (inside / "victim").read_text() == "through an absolute link"
+    assert (outside / "victim").read_text() == "untouched"
+    assert identity_and_change(outside / "victim") == before
+    assert os.listdir(outside) == ["victim"]
 
 
 def identity_and_change(path: pathlib.Path) -> tuple[int, int, int]:

@@ -946,6 +946,59 @@ class RootedPath(LexicalPath, from_segments=True):
         with _noting(self):
             removing.rmtree(_place(self), handle, cross_mounts=cross_mounts)
 
+    def to_tar(
+        self, fileobj: IO[bytes], *, on_error: Callable[[OSError], object] | None = None
+    ) -> None:
+        """Write the file or directory to the binary ``fileobj`` as a tar stream (pax).
+
+        The archive of a directory has what is in it, named from there; that of a file has the
+        file. Links in it are archived as links, holes as zeros. Kernel file systems, and with
+        ``cross_mounts=False`` all others that are mounted in it, are empty directories. Owners
+        are as the root's process sees them.
+
+        ``on_error(OSError)`` is called for what cannot be read, and for a file that is cut short
+        meanwhile. Without it the first of these errors is raised when everything else is written.
+        A full or failing disk, and an error of ``fileobj``, ends it at once.
+        """
+        from procpath.tree.copy.archive import pack
+
+        place = _rooted_place(self)
+        with _noting(self), place.find() as found:
+            is_directory = stat.S_ISDIR(os.fstat(found).st_mode)
+            pack(place, found, "" if is_directory else self.name, fileobj, on_error)
+
+    def from_tar(
+        self,
+        fileobj: IO[bytes],
+        *,
+        limit: int | None = None,
+        on_error: Callable[[OSError], object] | None = None,
+        special: Literal["skip", "keep"] = "skip",
+        owners: Literal["mapped", "host"] = "mapped",
+    ) -> None:
+        """Extract a tar stream into this directory, whatever it holds and whoever made it.
+
+        ``fileobj`` is binary, and only read; gzip, bzip2, xz and, from Python 3.14 on, zstd are
+        unpacked. A member is created in the directory or below, or it is an error; a ``/`` at the
+        start of its name does not count. A link that is there already is followed on the way where
+        it leads to a directory in this one. What has the member's name is replaced, unless one of
+        the two is a directory and the other is not. The archive's links are made last; hard links
+        lead to files of the archive alone. This directory itself keeps its mode and owner.
+
+        ``limit`` bounds the bytes of the uncompressed archive and of holes: ``EFBIG``. ``special``
+        says whether to ``"keep"`` devices, FIFOs and the extended attributes that mean something to
+        the host. ``owners`` are numbers of the root's process (``"mapped"``), or of the host.
+        Set-ID bits are kept where the owner is.
+
+        ``on_error(OSError)`` is called for what cannot be extracted. Without it the first of these
+        errors is raised when everything else is there. An invalid archive is ``EBADMSG``; that,
+        ``EFBIG`` and a full or failing disk end it at once.
+        """
+        from procpath.tree.copy.archive import Extraction, extract
+
+        with _noting(self):
+            extract(fileobj, _rooted_place(self), Extraction(limit, special, owners), on_error)
+
     def _end(self, path: Any) -> Any:
         """Return path objects unchanged, and strings as paths in this root."""
         if isinstance(path, (RootedPath, pathlib.Path)):
@@ -1096,9 +1149,11 @@ def _noting(*paths: Any) -> noted:
 
 
 def _place(path: RootedPath | pathlib.Path) -> Place:
-    if isinstance(path, RootedPath):
-        return RootedPlace(path._root, str(path), path._raw)
-    return HostPlace(os.fspath(path))
+    return _rooted_place(path) if isinstance(path, RootedPath) else HostPlace(os.fspath(path))
+
+
+def _rooted_place(path: RootedPath) -> RootedPlace:
+    return RootedPlace(path._root, str(path), path._raw)
 
 
 def _known_home(home: str | None) -> str:

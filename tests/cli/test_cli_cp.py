@@ -381,8 +381,9 @@ def test_no_name_can_break_a_line_or_a_terminal(root: Path, local: Path) -> None
     [
         (["1:/x"], "TARGET"),
         (["a", "b"], "no PID:/path or DIR:/path among them"),
-        (["1:/x", "-"], "neither standard input nor output"),
-        (["-", "1:/x"], "neither standard input nor output"),
+        (["-", "-"], "no PID:/path or DIR:/path among them"),
+        (["1:/x", "2:/x", "-"], "a tar stream (-) goes with one other path"),
+        (["-", "1:/x", "2:/x"], "a tar stream (-) goes with one other path"),
         (["1:/x", ""], "an empty path"),
         (["1:/x", "1:tmp"], "not a PID:/path: '1:tmp'; a local file is ./1:tmp"),
         (["0:/x", "."], "0 cannot be a PID"),

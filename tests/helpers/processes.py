@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
 
+from helpers.refusals import PrivilegeError
 from helpers.support import dump_error, raise_dumped
 from procpath import linux, uapi
 
@@ -63,3 +68,49 @@ def end_after(seconds: int) -> None:
     """Let this process, a forked child, end by SIGALRM if it hangs."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(seconds)
+
+
+UID_MAP = "0 100000 1000\n5000 300000 10\n"
+GID_MAP = "0 200000 1000\n"
+
+
+@contextmanager
+def process_in(
+    tree: Path, uid: int = 0, uid_map: str = UID_MAP, gid_map: str = GID_MAP
+) -> Iterator[int]:
+    """A process chrooted into ``tree``, which in a user namespace with these maps is ``uid``."""
+    here, there = socket.socketpair()
+    with here, there:
+        pid = os.fork()
+        if pid == 0:
+            here.close()
+            _wait_in_namespace(there, tree, uid)
+        there.close()
+        try:
+            if here.recv(1) != b"u":
+                raise PrivilegeError(errno.EPERM, "needs to make a user namespace")
+            Path(f"/proc/{pid}/uid_map").write_text(uid_map)
+            Path(f"/proc/{pid}/gid_map").write_text(gid_map)
+            here.send(b"m")
+            assert here.recv(1) == b"r"
+            yield pid
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def _wait_in_namespace(channel: socket.socket, tree: Path, uid: int) -> NoReturn:
+    try:
+        end_after(60)
+        linux.unshare(uapi.CLONE_NEWUSER)
+        channel.send(b"u")
+        channel.recv(1)
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+        os.chroot(tree)
+        os.chdir("/")
+        os.setresuid(uid, uid, uid)
+        channel.send(b"r")
+        signal.pause()
+    finally:
+        os._exit(1)

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import pytest
@@ -27,8 +27,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers.containers import RuncContainer
-from helpers.processes import end_after
-from helpers.refusals import PrivilegeError
+from helpers.processes import process_in
 from helpers.support import chrooted, run_in_child
 from procpath import Root, RootedPath, accounts, linux, uapi
 from procpath.resolve.reopen import reopen
@@ -549,51 +548,6 @@ def test_a_large_account_file_costs_little_again(tree: Path) -> None:
 
 # By the numbers of a user namespace
 
-UID_MAP = "0 100000 1000\n5000 300000 10\n"
-GID_MAP = "0 200000 1000\n"
-
-
-@contextmanager
-def _process_in(
-    tree: Path, uid: int = 0, uid_map: str = UID_MAP, gid_map: str = GID_MAP
-) -> Iterator[int]:
-    """A process chrooted into ``tree``, which in a user namespace with these maps is ``uid``."""
-    here, there = socket.socketpair()
-    with here, there:
-        pid = os.fork()
-        if pid == 0:
-            here.close()
-            _wait_in_namespace(there, tree, uid)
-        there.close()
-        try:
-            if here.recv(1) != b"u":
-                raise PrivilegeError(errno.EPERM, "needs to make a user namespace")
-            Path(f"/proc/{pid}/uid_map").write_text(uid_map)
-            Path(f"/proc/{pid}/gid_map").write_text(gid_map)
-            here.send(b"m")
-            assert here.recv(1) == b"r"
-            yield pid
-        finally:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-
-
-def _wait_in_namespace(channel: socket.socket, tree: Path, uid: int) -> NoReturn:
-    try:
-        end_after(60)
-        linux.unshare(uapi.CLONE_NEWUSER)
-        channel.send(b"u")
-        channel.recv(1)
-        os.setresgid(0, 0, 0)
-        os.setresuid(0, 0, 0)
-        os.chroot(tree)
-        os.chdir("/")
-        os.setresuid(uid, uid, uid)
-        channel.send(b"r")
-        signal.pause()
-    finally:
-        os._exit(1)
-
 
 @pytest.fixture
 def reachable(tree: Path) -> Path:
@@ -606,7 +560,7 @@ def reachable(tree: Path) -> Path:
 
 def test_owners_are_numbered_as_the_namespace_numbers_them(reachable: Path) -> None:
     (reachable / "file").touch()
-    with _process_in(reachable) as pid:
+    with process_in(reachable) as pid:
         path = RootedPath(pid, "file")
         for uid, name in ((100_000, "root"), (100_101, "keeper"), (100_999, None), (0, "nobody")):
             os.chown(reachable / "file", uid, 0)
@@ -679,7 +633,7 @@ def test_every_range_of_the_map_counts_to_its_end_and_no_further(reachable: Path
     accounts = "".join(f"u{number}:x:{number}:0::/:\n" for number in numbers)
     (reachable / "etc/passwd").write_text(accounts)
     (reachable / "file").touch()
-    with _process_in(reachable) as pid:
+    with process_in(reachable) as pid:
         path = RootedPath(pid, "file")
         for outside, number in inside.items():
             os.chown(reachable / "file", outside, -1)
@@ -701,7 +655,7 @@ def test_an_owner_that_is_not_mapped_is_who_the_kernel_shows_inside(
 def test_home_is_that_of_the_user_that_the_process_is(
     uid: int, home: str | None, reachable: Path
 ) -> None:
-    with _process_in(reachable, uid, uid_map="0 100000 65536\n") as pid:
+    with process_in(reachable, uid, uid_map="0 100000 65536\n") as pid:
         path = RootedPath(pid)
         assert str(path.home()) == (home or "/nonexistent")
         assert str(path.with_segments("~").expanduser()) == str(path.home())
@@ -720,7 +674,7 @@ def _homes_of_keeper(tree: Path) -> list[str]:
 
 
 def test_a_process_that_is_nobody_in_its_own_accounts_has_no_home(reachable: Path) -> None:
-    with _process_in(reachable, uid=77) as pid:
+    with process_in(reachable, uid=77) as pid:
         path = RootedPath(pid)
         with pytest.raises(RuntimeError, match="home directory"):
             path.home()
@@ -730,7 +684,7 @@ def test_a_process_that_is_nobody_in_its_own_accounts_has_no_home(reachable: Pat
 def test_names_and_home_outlive_the_process(reachable: Path) -> None:
     (reachable / "file").touch()
     os.chown(reachable / "file", 100_101, 200_201)
-    with _process_in(reachable, uid=101) as pid:
+    with process_in(reachable, uid=101) as pid:
         path = RootedPath(pid, "file")
     assert (path.owner(), path.group(), str(path.home())) == ("keeper", "keepers", "/var/keeper")
 
@@ -741,7 +695,7 @@ def test_a_directory_as_root_keeps_the_numbers_and_has_accounts_of_its_own(
     (reachable / "inner/etc").mkdir(parents=True)
     (reachable / "inner/etc/passwd").write_text("inner:x:101:0::/i:\n")
     os.chown(reachable / "inner/etc", 100_101, 0)
-    with _process_in(reachable, uid=101) as pid:
+    with process_in(reachable, uid=101) as pid:
         outer = RootedPath(pid)
         inner = RootedPath((outer / "inner").as_root())
         assert (outer / "inner/etc").owner() == "keeper"

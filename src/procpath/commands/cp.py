@@ -40,12 +40,19 @@ What is there already: a file is replaced by a file, keeping its own mode and ow
 a directory is merged with a directory and keeps its own; one never replaces the other. A tree
 that is new appears when it is whole, or not at all.
 
+A TARGET of - writes one SOURCE to standard output as a tar stream, and a SOURCE of - extracts one
+from standard input, compressed or not, into the directory TARGET. It has modes, owners, times,
+attributes and hard links without -a; devices and FIFOs are extracted with --special only.
+
 New files belong to whoever runs procpath; -a keeps the owners, by their numbers outside of any
 user namespace. FIFOs and sockets are created, not opened; devices with -a only."""
 
 _OF_A_PROCESS = re.compile(r"[0-9]+:")
 _ALL_IN_IT = ("", ".", "..")
 """Last components that give a copy no name: what is in the directory is copied."""
+
+_STREAM = "-"
+"""Standard input or output, as a tar stream. A file of this name is ./-"""
 
 _PATIENCE = 1.0
 """seconds without a progress line"""
@@ -79,6 +86,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, session: Session) -> None:
     """Copy every source to the target."""
+    if _STREAM in (args.sources[0], args.target):
+        from procpath.commands import tar_stream
+
+        if args.target == _STREAM:
+            [source] = args.sources
+            name = "" if _name(source) in _ALL_IN_IT else _name(source)
+            tar_stream.write(source, name, args, session)
+        else:
+            tar_stream.extract_into(args.target, args, session)
+        return
     progress = _Progress()
     try:
         with ExitStack() as held:
@@ -98,6 +115,10 @@ class _Target(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         setattr(namespace, self.dest, values)
+        if _STREAM in namespace.sources[1:] or (
+            _STREAM in (values, namespace.sources[0]) and len(namespace.sources) > 1
+        ):
+            parser.error("a tar stream (-) goes with one other path")
         if not any(isinstance(end, Address) for end in (*namespace.sources, values)):
             parser.error("no PID:/path or DIR:/path among them; for local files there is cp(1)")
 
@@ -243,8 +264,6 @@ def _end(text: str) -> _End:
     """Parse a source or target, for ``argparse``."""
     if ":/" in text:
         return parse_address(text)
-    if text == "-":
-        raise argparse.ArgumentTypeError("neither standard input nor output can be copied")
     if not text:
         raise argparse.ArgumentTypeError("an empty path")
     if _OF_A_PROCESS.match(text):

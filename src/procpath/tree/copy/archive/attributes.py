@@ -1,0 +1,62 @@
+"""Extended attributes of a file, as an archive has them."""
+
+from __future__ import annotations
+
+import os
+from errno import EACCES, EINVAL, ENODATA, ENOTSUP, EPERM
+from typing import Literal
+
+from procpath.tree.copy.archive.owners import Owners
+
+_NOT_TAKEN = frozenset((EACCES, EINVAL, ENODATA, ENOTSUP, EPERM))
+"""Errnos of attributes that the file system does not have (ENOTSUP, EINVAL), that have gone
+(ENODATA), or that take a privilege (EPERM, EACCES). Those are skipped, as in a copy.
+"""
+
+_ACL = "system.posix_acl_"
+
+_HARMLESS = ("user.", _ACL, "security.capability")
+"""What the others mean is up to the host: an overlay obeys ``trusted.overlay.redirect``."""
+
+
+def read_attributes(fd: int, owners: Owners) -> dict[str, bytes]:
+    """Return the attributes of an open file; a POSIX ACL with the archive's owners."""
+    attributes = {}
+    for name in _names(fd):
+        try:
+            value = os.getxattr(fd, name)
+        except OSError as error:
+            if error.errno not in _NOT_TAKEN:
+                raise
+            continue
+        attributes[name] = owners.acl_inside(value) if name.startswith(_ACL) else value
+    return attributes
+
+
+def write_attributes(
+    fd: int, attributes: dict[str, bytes], owners: Owners, special: Literal["skip", "keep"]
+) -> None:
+    """Give the attributes to a new file; with ``"skip"`` those that mean nothing to the host."""
+    for name, value in attributes.items():
+        if "\0" in name or not (special == "keep" or name.startswith(_HARMLESS)):
+            continue
+        if name.startswith(_ACL):
+            value = owners.acl_outside(value)
+        try:
+            os.setxattr(fd, name, value)
+        except OSError as error:
+            if error.errno not in _NOT_TAKEN:
+                raise
+    for name in _names(fd):
+        # It may have inherited an ACL from its directory (acl(5)) that grants what its mode denies.
+        if name.startswith(_ACL) and name not in attributes:
+            os.removexattr(fd, name)
+
+
+def _names(fd: int) -> list[str]:
+    try:
+        return os.listxattr(fd)
+    except OSError as error:
+        if error.errno not in _NOT_TAKEN:
+            raise
+        return []
