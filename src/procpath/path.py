@@ -1015,16 +1015,18 @@ class RootedPath(LexicalPath, from_segments=True):
     # For other programs
 
     def pin(self, *, follow_symlinks: bool = True) -> PinnedPath:
-        """Hold the file open, for programs and libraries that take the name of a host file.
+        """Hold the file open, with a name for programs and libraries that take host paths.
 
-        Of a directory, a path through the pinned one is resolved by the host's rules again.
+        Right only for what opens the name as it is given. What resolves it first, such as SQLite,
+        opens the host's file of the same path: see :class:`PinnedPath`, and use :meth:`as_file`.
+        Raises what :meth:`open` raises, :class:`SpecialFileError` for a FIFO or device too.
         """
         root = self._root
         fd = root.find(self._raw) if follow_symlinks else root.find_last(self._raw)
         try:
             with closed_on_error(fd) as number:
                 root.resolver.require_openable(number, _fstat(number))
-            return PinnedPath(fd, str(self))
+            return PinnedPath(fd, repr(self))
         except OSError as error:
             raise about(error, str(self), root.note) from None
 

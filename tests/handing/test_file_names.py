@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import io
 import logging
-import pathlib
 import tarfile
 import wave
 import xml.sax
@@ -16,20 +15,7 @@ from typing import IO, Any
 
 import pytest
 
-from procpath import RootedPath
-
-
-@pytest.fixture
-def twins(tmp_path: pathlib.Path) -> RootedPath:
-    """The file ``<tmp_path>/app/f`` of a root; one with the same path on the host says HOST."""
-    host = tmp_path / "app"
-    inside = tmp_path / "root" / str(host).lstrip("/")
-    for directory, word in ((host, "HOST"), (inside, "inside")):
-        directory.mkdir(parents=True)
-        for name in ("f", "part"):
-            (directory / name).write_text(word)
-    return RootedPath(tmp_path / "root", str(host), "f")
-
+from helpers.twins import Twins
 
 OPENINGS: dict[str, tuple[str, int]] = {
     "text": ("r", -1),
@@ -43,30 +29,33 @@ OPENINGS: dict[str, tuple[str, int]] = {
 
 
 @pytest.mark.parametrize("how", OPENINGS)
-def test_the_name_of_a_file_is_its_path(how: str, twins: RootedPath) -> None:
+def test_the_name_of_a_file_is_its_path(how: str, twins: Twins) -> None:
     mode, buffering = OPENINGS[how]
-    opened: IO[Any] = twins.open(mode, buffering)
+    path = twins.inside / "f"
+    opened: IO[Any] = path.open(mode, buffering)
     with opened as file:
-        assert file.name is twins  # type: ignore[comparison-overlap]
-        assert repr(twins) in repr(file)
+        assert file.name is path  # type: ignore[comparison-overlap]
+        assert repr(path) in repr(file)
 
 
-def test_a_library_that_opens_the_name_again_fails(twins: RootedPath) -> None:
+def test_a_library_that_opens_the_name_again_fails(twins: Twins) -> None:
     """granulate_utils' get_elf_id() hashes the file that has the stream's name."""
 
     def digest(stream: io.BufferedReader) -> str:
         with open(stream.name, "rb") as again:
             return hashlib.file_digest(again, "sha1").hexdigest()
 
-    with twins.open("rb") as file, pytest.raises(TypeError):
+    with (twins.inside / "f").open("rb") as file, pytest.raises(TypeError):
         digest(file)
 
 
 # xml.sax leaves the entity's file to the garbage collector.
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_an_xml_parser_does_not_take_the_host_for_the_base(twins: RootedPath) -> None:
+def test_an_xml_parser_does_not_take_the_host_for_the_base(twins: Twins) -> None:
     document = '<!DOCTYPE a [<!ENTITY part SYSTEM "part">]><a>&part;</a>'
-    twins.write_text(document)
+    for directory in twins:
+        (directory / "part").write_text((directory / "f").read_text())
+        (directory / "document").write_text(document)
 
     def parse(stream: object) -> str:
         words = []
@@ -78,18 +67,16 @@ def test_an_xml_parser_does_not_take_the_host_for_the_base(twins: RootedPath) ->
         parser.parse(stream)
         return "".join(words)
 
-    with open(str(twins), "w") as on_the_host:
-        on_the_host.write(document)
-    with open(str(twins), "rb") as on_the_host:
-        assert parse(on_the_host) == "HOST"
-    with twins.open("rb") as file, pytest.raises((TypeError, ValueError)):
+    with (twins.host / "document").open("rb") as file:
+        assert parse(file) == "HOST"
+    with (twins.inside / "document").open("rb") as file, pytest.raises((TypeError, ValueError)):
         parse(file)
 
 
-def test_archives_go_on_working(twins: RootedPath) -> None:
-    packed = twins.with_name("f.tar.gz")
+def test_archives_go_on_working(twins: Twins) -> None:
+    packed = twins.inside / "f.tar.gz"
     with packed.open("wb") as file, tarfile.open(fileobj=file, mode="w:gz") as tar:
-        with twins.open("rb") as member:
+        with (twins.inside / "f").open("rb") as member:
             tar.addfile(tar.gettarinfo(arcname="f", fileobj=member), member)
             with pytest.raises((TypeError, AttributeError)):
                 tar.gettarinfo(fileobj=member)
@@ -99,17 +86,18 @@ def test_archives_go_on_working(twins: RootedPath) -> None:
         assert extracted.read() == b"inside"
     with packed.open("rb") as file, gzip.GzipFile(fileobj=file) as unpacked:
         assert b"inside" in unpacked.read()
-    with twins.with_name("f.zip").open("w+b") as file, zipfile.ZipFile(file, "w") as archive:
+    with (twins.inside / "f.zip").open("w+b") as file, zipfile.ZipFile(file, "w") as archive:
         archive.writestr("member", "content")
         assert archive.read("member") == b"content"
-    with twins.with_name("f.wav").open("w+b") as file, wave.open(file, "wb") as sound:
+    with (twins.inside / "f.wav").open("w+b") as file, wave.open(file, "wb") as sound:
         sound.setparams((1, 1, 8000, 0, "NONE", ""))
         sound.writeframes(b"\0" * 8)
 
 
-def test_a_log_handler_has_a_stream_in_the_root(twins: RootedPath) -> None:
-    with twins.open("a") as stream:
+def test_a_log_handler_has_a_stream_in_the_root(twins: Twins) -> None:
+    with (twins.inside / "f").open("a") as stream:
         handler = logging.StreamHandler(stream)
         handler.emit(logging.makeLogRecord({"msg": "logged"}))
-        assert str(twins) in repr(handler)
-    assert twins.read_text() == "insidelogged\n"
+        assert str(twins.inside / "f") in repr(handler)
+    assert (twins.inside / "f").read_text() == "insidelogged\n"
+    assert (twins.host / "f").read_text() == "HOST"

@@ -58,7 +58,7 @@ def _opened(path: Any, mode: str) -> object:
         text = file.read(8) if file.readable() else None
         if file.writable():
             file.write(b"written" if "b" in mode else "written")
-        return type(file).__name__, file.name, file.mode, position, text
+        return type(file).__name__, str(file.name), file.mode, position, text
 
 
 @program()
