@@ -16,7 +16,7 @@ import pytest
 from faults.layer import Faults, faults
 from helpers.seccomp import forbid
 from helpers.support import open_descriptors, run_in_child
-from procpath import Root, RootedPath, VerifiedProc
+from procpath import Entry, Root, RootedPath, VerifiedProc
 
 ERRNOS = [
     *(errno.EINTR, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EACCES),
@@ -36,6 +36,7 @@ READING: dict[str, Operation] = {
     "open": lambda p: closing_read(p.joinpath("f")),
     "iterdir": lambda p: sorted(map(str, p.iterdir())),
     "walk": lambda p: [(str(d), sorted(a), sorted(b)) for d, a, b in p.walk(on_error=reraise)],
+    "scan": lambda p: sorted(map(scanned, p.scan())),
     "resolve": lambda p: str(p.joinpath("to-d/g").resolve(strict=True)),
     "readlink": lambda p: str(p.joinpath("to-f").readlink()),
     "samefile": lambda p: p.joinpath("to-f").samefile(p / "f"),
@@ -86,6 +87,12 @@ WRITING: dict[str, Operation] = {
 
 def reraise(error: OSError) -> None:
     raise error
+
+
+def scanned(entry: Entry[RootedPath]) -> tuple[str, bool, int, bytes, str]:
+    content = entry.read_bytes() if entry.is_file() else b""
+    text = str(entry.readlink()) if entry.is_symlink() else ""
+    return str(entry.path), entry.is_dir(), entry.stat().st_size, content, text
 
 
 def raising_trace(path: RootedPath) -> list[str]:

@@ -88,6 +88,8 @@ OPERATIONS: dict[str, Callable[[RootedPath], object]] = {
     "walk followed": lambda path: list(path.walk(follow_symlinks=True)),
     "rglob": lambda path: list(path.rglob("*")),
     "rglob followed": lambda path: list(path.rglob("*", recurse_symlinks=True)),
+    "scan": lambda path: [entry.stat() for entry in path.scan()],
+    "scan and read": lambda path: [e.read_bytes() for e in path.scan() if e.is_file()],
     "iterdir": lambda path: list((path / "tree").iterdir()),
 }
 

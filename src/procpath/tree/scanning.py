@@ -11,7 +11,7 @@ import io
 import os
 import stat
 from collections.abc import Callable, Iterator
-from errno import ELOOP, ENOENT, ENOTDIR, EXDEV
+from errno import ENOENT, ENOTDIR, EXDEV
 from itertools import islice
 from typing import IO, Any, BinaryIO, Generic, Literal, TextIO, TypeAlias, TypeVar, overload
 
@@ -34,8 +34,8 @@ _new = object.__new__  # a call of Entry() takes three times as long in Python 3
 _READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _AT_A_TIME = 1000
 
-_VANISHED = frozenset((ENOENT, ENOTDIR, ELOOP))
-"""Errnos of a directory that was removed, or replaced by something else, after it was listed."""
+_VANISHED = (ENOENT, ENOTDIR)
+"""Errnos of a directory that was removed, or replaced by a file or a link, after it was listed."""
 
 
 class _Unsearchable:
@@ -112,6 +112,9 @@ class Entry(Generic[P]):
                 status = self._status = self._entry.stat(follow_symlinks=False)
             except OSError as error:
                 raise self._about(error) from None
+            finally:
+                # Or this frame would keep it open, in the traceback of an error.
+                del directory
         return status
 
     @overload
@@ -186,6 +189,8 @@ class Entry(Generic[P]):
             text = os.readlink(self.name, dir_fd=directory.value)
         except OSError as error:
             raise self._about(error) from None
+        finally:
+            del directory
         return self._listing.scan.top.with_segments(text)
 
     def skip(self) -> None:
@@ -208,6 +213,8 @@ class Entry(Generic[P]):
             return self._listing.open(directory.value, self.name)
         except OSError as error:
             raise self._about(error) from None
+        finally:
+            del directory
 
     def _held(self) -> Descriptor:
         directory = self._directory
@@ -394,15 +401,12 @@ class _Scan(Generic[P]):
         assert directory is not None
         fd = directory.value
         entry: Entry[P] | None = None
-        try:
-            entries = os.scandir(fd)
-        except OSError as error:
-            directory = None
-            self._report_listing(error, listing)
-            return
+        entries = None
         try:
             while True:
                 try:
+                    if entries is None:
+                        entries = os.scandir(fd)
                     batch = list(islice(entries, _AT_A_TIME))
                     require_names([raw.name for raw in batch])
                 except OSError as error:
@@ -437,7 +441,8 @@ class _Scan(Generic[P]):
             directory = None
             if entry is not None:
                 entry._directory = None
-            entries.close()
+            if entries is not None:
+                entries.close()
 
     def _report_listing(self, error: OSError, listing: _Listing[P]) -> None:
         if listing.is_start or error.errno not in _VANISHED:
