@@ -196,10 +196,12 @@ def _file(
 
     The name is a magic link, to be followed, unless the file is a link itself.
     """
+    # Of one resolver, since another thread may close the root meanwhile.
+    resolver = root.resolver
     try:
-        with root.find(path) if follow_symlinks else root.find_last(path) as fd:
+        with resolver.find(path) if follow_symlinks else resolver.find_last(path) as fd:
             if follow_symlinks or not stat.S_ISLNK(os.fstat(fd).st_mode):
-                root.resolver.require_changeable(fd)
+                resolver.require_changeable(fd)
                 self_fd = VerifiedProc.default().self_fd()
                 yield self_fd.fileno(), self_fd.entry(fd), True
             else:

@@ -1021,14 +1021,15 @@ class RootedPath(LexicalPath, from_segments=True):
         opens the host's file of the same path: see :class:`PinnedPath`, and use :meth:`as_file`.
         Raises what :meth:`open` raises, :class:`SpecialFileError` for a FIFO or device too.
         """
-        root = self._root
-        fd = root.find(self._raw) if follow_symlinks else root.find_last(self._raw)
+        # One for both, since another thread may close the root in between.
+        resolver = self._root.resolver
+        fd = resolver.find(self._raw) if follow_symlinks else resolver.find_last(self._raw)
         try:
             with closed_on_error(fd) as number:
-                root.resolver.require_openable(number, _fstat(number))
+                resolver.require_openable(number, _fstat(number))
             return PinnedPath(fd, repr(self))
         except OSError as error:
-            raise about(error, str(self), root.note) from None
+            raise about(error, str(self), self._root.note) from None
 
     def connect(
         self,

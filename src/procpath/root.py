@@ -210,10 +210,10 @@ class Root(Closing):
         """What resolves paths below a directory of this root's, by its rules but through no
         link.
         """
-        self.fileno()
-        return type(self.resolver)(
-            dup(dirfd), self.options.rules()._replace(symlinks=False), self.note
-        )
+        resolver = self.resolver
+        if isinstance(resolver, _ClosedResolver):
+            raise resolver.error()
+        return type(resolver)(dup(dirfd), self.options.rules()._replace(symlinks=False), self.note)
 
     @classmethod
     def _of_process(cls, process: ProcessDir, options: OptionArguments) -> Self:
@@ -256,9 +256,10 @@ class Root(Closing):
 
     def fileno(self) -> int:
         """The held ``O_PATH`` descriptor. It stays the root's: do not close it."""
-        if isinstance(self.resolver, _ClosedResolver):
-            raise self.resolver.error()
-        return self.resolver.rootfd
+        resolver = self.resolver
+        if isinstance(resolver, _ClosedResolver):
+            raise resolver.error()
+        return resolver.rootfd
 
     def open(self, path: StrOrBytesPath, flags: int, mode: int = 0o777) -> int:
         """``os.open`` inside the root: the descriptor of what the in-root path ``path`` leads to.
@@ -323,6 +324,12 @@ class _ClosedResolver(Walker):
     def _walk(
         self, path: bytes, finish: Callable[[Walk], T], observer: Observer | None = None
     ) -> T:
+        raise self.error()
+
+    def require_openable(self, fd: int, status: os.stat_result) -> None:
+        raise self.error()
+
+    def require_changeable(self, fd: int) -> None:
         raise self.error()
 
     def error(self) -> ClosedRootError:

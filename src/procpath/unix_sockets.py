@@ -10,12 +10,17 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from _thread import allocate_lock, start_new_thread
 
 from procpath.descriptors import closed_on_error
 from procpath.linux import Descriptor, dup, unshare
 from procpath.proc import VerifiedProc
 from procpath.uapi import CLONE_FS
+
+_A_MOMENT = struct.pack("@ll", 0, 50_000)
+_NO_LIMIT = struct.pack("@ll", 0, 0)
+"""struct timeval, seconds and microseconds, for SO_SNDTIMEO (socket(7))"""
 
 
 class _Attempt:
@@ -30,6 +35,7 @@ class _Attempt:
         self._target = target
         self._name = name
         self.error: BaseException | None = None
+        self.is_given_up = False
         self.ended = allocate_lock()
         self.ended.acquire()
 
@@ -39,7 +45,7 @@ class _Attempt:
             os.fchdir(self._directory.value)
             # Signal handlers run in the main thread, so detach() loses nothing here.
             with socket.socket(fileno=self._connection.detach()) as connection:
-                connection.connect(self._name)
+                self._connect(connection)
         except BaseException as error:
             self.error = error.with_traceback(None)
         finally:
@@ -47,6 +53,19 @@ class _Attempt:
             self._directory.close()
             self._target.close()
             self.ended.release()
+
+    def _connect(self, connection: socket.socket) -> None:
+        """connect(2), which waits for room in the backlog until the caller gives up."""
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _A_MOMENT)
+        while True:
+            try:
+                connection.connect(self._name)
+            except BlockingIOError:
+                if self.is_given_up or connection.gettimeout() is not None:
+                    raise
+            else:
+                break
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _NO_LIMIT)
 
 
 def connect(target: int, kind: int) -> socket.socket:
@@ -56,19 +75,26 @@ def connect(target: int, kind: int) -> socket.socket:
     """
     connection = socket.socket(socket.AF_UNIX, kind)
     try:
-        held = dup(target)
-        with closed_on_error(held) as number:
-            self_fd = VerifiedProc.default().self_fd()
-            directory = self_fd.fileno()
-            # A duplicate is connected with it: both are one open file description (dup(2)).
-            duplicate = connection.fileno()
-            attempt = _Attempt(dup(duplicate), dup(directory), held, self_fd.entry(number))
-        # Not a threading.Thread: interrupted, its start() may raise RuntimeError instead.
-        start_new_thread(attempt.run, ())
-        attempt.ended.acquire()
+        attempt = _attempt(connection, target)
+        try:
+            # Not a threading.Thread: interrupted, its start() may raise RuntimeError instead.
+            start_new_thread(attempt.run, ())
+            attempt.ended.acquire()
+        finally:
+            attempt.is_given_up = True
         if attempt.error is not None:
             raise attempt.error
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _attempt(connection: socket.socket, target: int) -> _Attempt:
+    held = dup(target)
+    with closed_on_error(held) as number:
+        self_fd = VerifiedProc.default().self_fd()
+        directory = self_fd.fileno()
+        # A duplicate is connected with it: both are one open file description (dup(2)).
+        duplicate = connection.fileno()
+        return _Attempt(dup(duplicate), dup(directory), held, self_fd.entry(number))

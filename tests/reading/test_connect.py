@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from helpers.support import open_descriptors
+from helpers.support import open_descriptors, wait_until
 from procpath import Root, RootedPath, unix_sockets
 
 
@@ -114,3 +114,37 @@ def test_an_interrupt_at_any_time_closes_nothing_of_others(path: RootedPath) -> 
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
+
+
+def test_an_interrupted_connect_ends_its_thread(path: RootedPath, tmp_path: Path) -> None:
+    """Whoever listens may let its backlog be full for ever (listen(2))."""
+
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(number: int, frame: object) -> NoReturn:
+        raise Interrupted
+
+    with socket.socket(socket.AF_UNIX) as full, socket.socket(socket.AF_UNIX) as waiting:
+        # The whole path may be longer than a socket's name can be.
+        here = os.open(tmp_path, os.O_PATH)
+        full.bind(f"/proc/self/fd/{here}/full")
+        full.listen(0)
+        waiting.connect(full.getsockname())
+        os.close(here)
+        before = signal.signal(signal.SIGALRM, interrupt)
+        open_before = open_descriptors()
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(Interrupted):
+                path.with_name("full").connect()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        wait_until(lambda: open_descriptors() == open_before)
+        # Without interrupts it waits for room, as connect(2) does.
+        accepted = threading.Timer(0.1, lambda: full.accept()[0].close())
+        accepted.start()
+        with path.with_name("full").connect() as connected:
+            assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, 16) == bytes(16)
+        accepted.join()

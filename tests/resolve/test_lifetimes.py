@@ -16,7 +16,15 @@ from typing import Literal
 import pytest
 
 from helpers.support import open_descriptors, private_mounts, run_in_child
-from procpath import ClosedRootError, Root, RootedPath, UnverifiedProcError, VerifiedProc, linux
+from procpath import (
+    ClosedRootError,
+    Root,
+    RootedPath,
+    SpecialFileError,
+    UnverifiedProcError,
+    VerifiedProc,
+    linux,
+)
 
 Resolver = Literal["walk", "openat2"]
 resolvers = pytest.mark.parametrize("resolver", ["walk", "openat2"])
@@ -260,3 +268,51 @@ def test_a_pin_asks_the_procfs_that_is_mounted_now(tmp_path: pathlib.Path) -> No
             path.pin()
 
     private_mounts(inside)
+
+
+CHECKED: dict[str, Callable[[RootedPath], object]] = {
+    "pin": lambda path: path.pin(),
+    "chmod": lambda path: path.chmod(0o700),
+    "utime": lambda path: path.utime((1, 1)),
+    "chown": lambda path: path.chown(0, 0),
+}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("operation", CHECKED)
+@resolvers
+def test_closing_between_look_and_use_allows_nothing(resolver: Resolver, operation: str) -> None:
+    def inside() -> str:
+        with Root.at("/proc", resolver=resolver) as root:
+            used = root.resolver
+            find = used.find
+
+            def find_and_close(path: bytes) -> linux.Descriptor:
+                found = find(path)
+                root.close()
+                return found
+
+            for holder in (used, root):
+                holder.find = find_and_close  # type: ignore[method-assign]
+            try:
+                CHECKED[operation](RootedPath(root, "self/timerslack_ns"))
+            except SpecialFileError:
+                return "refused"
+            return "done"
+
+    assert run_in_child(inside) == "refused"
+
+
+@resolvers
+def test_a_closed_root_refuses_what_it_is_asked_about(
+    resolver: Resolver, tmp_path: pathlib.Path
+) -> None:
+    root = Root.at(tmp_path, resolver=resolver)
+    root.close()
+    for ask in (
+        lambda: root.resolver.require_openable(0, os.fstat(0)),
+        lambda: root.resolver.require_changeable(0),
+        lambda: root.resolver_below(0),
+    ):
+        with pytest.raises(ClosedRootError):
+            ask()
