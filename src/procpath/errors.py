@@ -13,7 +13,7 @@ import errno
 import os
 import sys
 from types import TracebackType
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 if sys.version_info >= (3, 13):
     from pathlib import UnsupportedOperation
@@ -128,11 +128,19 @@ def os_error(number: int, path: str | bytes | None = None) -> OSError:
     return OSError(number, os.strerror(number), os.fsdecode(path))
 
 
-def about(error: OSError, path: str | bytes, note: str | None = None) -> OSError:
+class RootNote(NamedTuple):
+    """What a root adds to its errors as notes (PEP 678)."""
+
+    root: str
+    """names the root"""
+    by_errno: dict[int, str]
+    """names the option by which the root refuses"""
+
+
+def about(error: OSError, path: str | bytes, note: RootNote | None = None) -> OSError:
     """Return ``error`` with ``path`` as its filename, the path that the caller knows.
 
-    An error of a procfs check keeps the name of the entry that failed. ``note`` names the root
-    (PEP 678); it is added once.
+    An error of a procfs check keeps the name of the entry that failed.
     """
     if not isinstance(error, UnverifiedProcError):
         error.filename = os.fsdecode(path)
@@ -141,25 +149,29 @@ def about(error: OSError, path: str | bytes, note: str | None = None) -> OSError
     return error
 
 
-def about_two(error: OSError, path: str, path2: str, note: str | None) -> OSError:
+def about_two(error: OSError, path: str, path2: str, note: RootNote) -> OSError:
     """Return ``error`` as :func:`about` does, with ``path2`` as its second filename."""
     if not isinstance(error, UnverifiedProcError):
         error.filename2 = path2
     return about(error, path, note)
 
 
-def note_once(error: OSError, note: str) -> None:
-    """Add ``note`` to the error, unless it has it."""
-    if note not in getattr(error, "__notes__", ()):
-        error.add_note(note)
+def note_once(error: OSError, note: RootNote) -> None:
+    """Add to the error which root it comes from and which option refused, unless it says so."""
+    known = getattr(error, "__notes__", ())
+    if note.root not in known:
+        error.add_note(note.root)
+    refusal = note.by_errno.get(error.errno or 0)
+    if refusal is not None and refusal not in known and not isinstance(error, EscapeError):
+        error.add_note(refusal)
 
 
 class noted:
-    """A context manager that adds notes to the ``OSError`` that its block raises."""
+    """A context manager that adds the notes of roots to the ``OSError`` that its block raises."""
 
     __slots__ = ("_notes",)
 
-    def __init__(self, *notes: str) -> None:
+    def __init__(self, *notes: RootNote) -> None:
         self._notes = notes
 
     def __enter__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from errno import ELOOP, EXDEV
 from typing import Literal, TypedDict
 
 from procpath.resolve.interface import Rules
@@ -37,6 +38,15 @@ class Options:
         for name in ("symlinks", "cross_mounts"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}")
+
+    def refusals(self) -> dict[int, str]:
+        """Return the note that names an option, by the errno with which it refuses."""
+        refusals = {}
+        if not self.symlinks:
+            refusals[ELOOP] = "this root has symlinks=False: no symbolic link is followed"
+        if not self.cross_mounts:
+            refusals[EXDEV] = "this root has cross_mounts=False: no mount point is entered"
+        return refusals
 
     def rules(self) -> Rules:
         """Return those that the resolvers follow."""

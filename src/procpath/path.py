@@ -54,7 +54,7 @@ from procpath.options import OptionArguments
 from procpath.pin import PinnedPath
 from procpath.proc import VerifiedProc
 from procpath.protocols import register
-from procpath.reading import read_whole
+from procpath.reading import read_whole, require_limit
 from procpath.resolve.lenient import locate_leniently
 from procpath.resolve.trace import Trace, trace
 from procpath.root import Root
@@ -500,28 +500,41 @@ class RootedPath(LexicalPath, from_segments=True):
     def _opener(self, _: str, flags: int) -> int:
         return self._root.open_raw(self._raw, flags, 0o666).detach()
 
-    def read_bytes(self) -> bytes:
-        """Return the whole file."""
+    def read_bytes(self, *, limit: int | None = None) -> bytes:
+        """Return the whole file. ``EFBIG`` if it has more than ``limit`` bytes."""
+        require_limit(limit)
         fd = self._root.open_raw(self._raw, os.O_RDONLY, 0)
         try:
             status = _fstat(fd.value)
             if stat.S_ISDIR(status.st_mode):
                 raise os_error(EISDIR)
-            return read_whole(fd.value, status.st_size)
+            return read_whole(fd.value, status.st_size, limit)
         except OSError as error:
             fd.close()
             raise about(error, self._raw, self._root.note) from None
 
     def read_text(
-        self, encoding: str | None = None, errors: str | None = None, newline: str | None = None
+        self,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        *,
+        limit: int | None = None,
     ) -> str:
-        """Return the whole file as text. ``newline`` is that of the built-in ``open()``."""
+        """Return the whole file as text. ``newline`` is that of the built-in ``open()``.
+
+        Raises ``EFBIG`` if the file has more than ``limit`` bytes.
+        """
         encoding = _codec(io.text_encoding(encoding))
         if encoding not in _CODED_AT_ONCE or newline not in (None, "", "\n"):
-            file = self.open("r", encoding=encoding, errors=errors, newline=newline)
+            if limit is None:
+                file = self.open("r", encoding=encoding, errors=errors, newline=newline)
+            else:
+                read = io.BytesIO(self.read_bytes(limit=limit))
+                file = io.TextIOWrapper(read, encoding, errors, newline)
             with noted(self._root.note), file:
                 return file.read()
-        text = self.read_bytes().decode(encoding, errors or "strict")
+        text = self.read_bytes(limit=limit).decode(encoding, errors or "strict")
         if newline is None and "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         return text

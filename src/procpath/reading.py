@@ -13,6 +13,12 @@ _LARGEST_READ = 1 << 26
 """Bytes that are set aside at once because a file says that it has them."""
 
 
+def require_limit(limit: int | None) -> None:
+    """Raise ``ValueError`` for a number of bytes that no file can have."""
+    if limit is not None and limit < 0:
+        raise ValueError("limit must not be negative")
+
+
 def read_whole(fd: int, size: int, limit: int | None = None) -> bytes:
     """Return all of a file that has ``size`` bytes by fstat(), which may be wrong.
 

@@ -15,7 +15,7 @@ from errno import ENOTDIR
 from typing import Self, TypeAlias, TypeVar, Unpack, cast
 
 from procpath.descriptors import Closing, closed_on_error
-from procpath.errors import ClosedRootError, ProcessGoneError, os_error
+from procpath.errors import ClosedRootError, ProcessGoneError, RootNote, os_error
 from procpath.linux import Descriptor, dup, openat
 from procpath.options import OptionArguments, Options
 from procpath.origin import Beneath, HandedOver, HostDirectory, OfProcess, Origin, note, unpickled
@@ -94,8 +94,8 @@ class Root(Closing):
     try_find: Callable[[bytes], Descriptor]
     open_raw: Callable[[bytes, int, int], Descriptor]
     """:meth:`open` of a path that is bytes already and has no NUL in it"""
-    note: str
-    """names the root in errors (PEP 678)"""
+    note: RootNote
+    """added to every error"""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Root(Closing):
         """Take over the descriptors; for the class methods, which are the ways to make a root."""
         with closed_on_error(directory) as dirfd:
             self.options = Options(**options)
-            self.note = note(origin, process)
+            self.note = RootNote(note(origin, process), self.options.refusals())
             self.identity: Identity = identity(dirfd)
             resolver = _resolver(directory, self.options, self.note)
         resolver.mount_namespace = mount_namespace
@@ -336,7 +336,7 @@ class _ClosedResolver(Walker):
         return ClosedRootError(f"the root {self._origin} is closed")
 
 
-def _resolver(directory: Descriptor, options: Options, note: str) -> Walker | KernelResolver:
+def _resolver(directory: Descriptor, options: Options, note: RootNote) -> Walker | KernelResolver:
     if options.resolver == "walk":
         return Walker(directory, options.rules(), note)
     refusal = openat2_refusal()

@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 import pytest
 
 from helpers.processes import living
-from helpers.support import open_descriptors, run_in_child
+from helpers.scenery import mount_tmpfs
+from helpers.support import open_descriptors, private_mounts, run_in_child
 from procpath import Root, RootedPath
 
 FAILING: dict[str, Callable[[RootedPath], object]] = {
@@ -119,3 +120,71 @@ def test_what_is_asked_of_two_roots_notes_its_own(top: RootedPath, tmp_path: Any
     with Root.at(tmp_path / "other") as other, pytest.raises(OSError) as caught:
         (top / "f").copy(RootedPath(other, "no/x"))
     assert f"in the root {other.origin}" in caught.value.__notes__
+
+
+THROUGH_A_LINK: dict[str, Callable[[RootedPath], object]] = {
+    "stat": lambda p: (p / "f").stat(),
+    "open": lambda p: (p / "f").open().close(),
+    "write": lambda p: (p / "f").write_text(""),
+    "iterdir": lambda p: p.iterdir(),
+    "walk": lambda p: list(p.walk(on_error=_fail)),
+    "scan": lambda p: list(p.scan()),
+    "resolve": lambda p: p.resolve(strict=True),
+    "mkdir": lambda p: (p / "new").mkdir(),
+    "rename": lambda p: (p / "f").rename("g"),
+    "rmtree": lambda p: p.rmtree(),
+    "copy": lambda p: p.copy(pathlib.Path("/nowhere/x")),
+    "pin": lambda p: (p / "f").pin(),
+    "Root.open": lambda p: p.root_handle.open(str(p / "f"), os.O_RDONLY),
+}
+
+
+@pytest.mark.parametrize("resolver", ["openat2", "walk"])
+@pytest.mark.parametrize("name", THROUGH_A_LINK)
+def test_an_eloop_names_the_option_that_refused(
+    name: str, resolver: Any, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/f").touch()
+    (tmp_path / "link").symlink_to("d")
+    refusal = "this root has symlinks=False: no symbolic link is followed"
+    notes = {}
+    for follow in (True, False):
+        path = RootedPath(tmp_path, "link", resolver=resolver, symlinks=follow)
+        try:
+            THROUGH_A_LINK[name](path)
+        except OSError as error:
+            notes[follow] = error.__notes__
+    assert notes.get(False) == [f"in the root {tmp_path}", refusal]
+    assert refusal not in notes.get(True, [])
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("resolver", ["openat2", "walk"])
+def test_an_exdev_names_the_option_that_refused(resolver: Any, tmp_path: pathlib.Path) -> None:
+    top, target = tmp_path / "root", tmp_path / "copy"
+    (top / "mount").mkdir(parents=True)
+    operations: dict[str, Callable[[RootedPath], object]] = {
+        "stat": lambda p: (p / "mount/f").stat(),
+        "open": lambda p: (p / "mount/f").open(),
+        "listing": lambda p: (p / "mount").iterdir(),
+        "copy": lambda p: p.copy(target),
+        "rmtree": lambda p: (p / "mount").rmtree(),
+    }
+
+    def notes() -> dict[str, list[str]]:
+        mount_tmpfs(top / "mount")
+        (top / "mount/f").touch()
+        path = RootedPath(top, resolver=resolver, cross_mounts=False)
+        found = {}
+        for name, operation in operations.items():
+            with pytest.raises(OSError) as caught:
+                operation(path)
+            found[name] = caught.value.__notes__
+        return found
+
+    expected = [
+        f"in the root {top}",
+        "this root has cross_mounts=False: no mount point is entered",
+    ]
+    assert private_mounts(notes) == dict.fromkeys(operations, expected)

@@ -171,7 +171,7 @@ def test_what_is_not_a_regular_file_is_not_read(special_files: str, top: Path) -
                     act()
                 assert caught.value.errno == expected
                 assert caught.value.filename == str(entry.path)
-                assert caught.value.__notes__ == [root.note]
+                assert caught.value.__notes__ == [root.note.root]
 
 
 def test_a_special_file_is_listed_and_not_opened(top: Path) -> None:
@@ -324,7 +324,7 @@ def test_the_start_must_be_a_directory(top: Path) -> None:
         with pytest.raises(OSError) as caught:
             list(path.scan())
         assert (caught.value.errno, caught.value.filename) == (number, f"/{name}")
-        assert caught.value.__notes__ == [path.root_handle.note]
+        assert caught.value.__notes__ == [path.root_handle.note.root]
         errors: list[OSError] = []
         assert list(path.scan(on_error=errors.append)) == []
         assert [error.errno for error in errors] == [number]
@@ -358,7 +358,7 @@ def test_a_directory_that_may_not_be_read_is_an_error(tmp_path: Path) -> None:
             "/unsearchable/file": True,
         }
         assert [(error.errno, error.filename) for error in errors] == [(errno.EACCES, "/shut")]
-        assert errors[0].__notes__ == [root.note]
+        assert errors[0].__notes__ == [root.note.root]
         with pytest.raises(PermissionError):
             list(RootedPath(root).scan())
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from errno import ELOOP, EXDEV
 from typing import NamedTuple
 
 from procpath.descriptors import closed_on_error
-from procpath.errors import EscapeError, about, note_once
+from procpath.errors import RootNote, about
 from procpath.linux import Descriptor, openat
 from procpath.resolve.flags import opens_directory_only
 from procpath.resolve.special import refuse_kernel_file, refuse_special
@@ -62,8 +61,8 @@ class Resolver(ABC):
     mount_namespace: Descriptor | None = None
     """held so that what is mounted below the root stays (mount_namespaces(7))"""
 
-    def __init__(self, root: Descriptor, rules: Rules, note: str | None = None) -> None:
-        """``note`` names the root in errors."""
+    def __init__(self, root: Descriptor, rules: Rules, note: RootNote | None = None) -> None:
+        """``note`` is added to errors."""
         self.root = root
         self.rootfd = root.value
         self.rules = rules
@@ -128,9 +127,4 @@ class Resolver(ABC):
 
     def about(self, error: OSError, path: bytes) -> OSError:
         """Return ``error`` with ``path`` as its filename, and notes of the root and its options."""
-        about(error, path, self.note)
-        if error.errno == ELOOP and not self.rules.symlinks:
-            note_once(error, "this root has symlinks=False: no symbolic link is followed")
-        if error.errno == EXDEV and not (self.rules.cross_mounts or isinstance(error, EscapeError)):
-            note_once(error, "this root has cross_mounts=False: no mount point is entered")
-        return error
+        return about(error, path, self.note)

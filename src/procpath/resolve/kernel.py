@@ -11,7 +11,7 @@ import os
 from errno import EAGAIN, ELOOP, ENAMETOOLONG, ENOSYS, EPERM, EXDEV
 from functools import lru_cache
 
-from procpath.errors import MagicLinkError, UnverifiedProcError, os_error
+from procpath.errors import MagicLinkError, RootNote, UnverifiedProcError, os_error
 from procpath.linux import Descriptor, OpenHow, open_how, try_openat2
 from procpath.proc import VerifiedProc
 from procpath.resolve.flags import as_openat_reads
@@ -81,7 +81,7 @@ class KernelResolver(Resolver):
 
     name = "openat2"
 
-    def __init__(self, root: Descriptor, rules: Rules, note: str | None = None) -> None:
+    def __init__(self, root: Descriptor, rules: Rules, note: RootNote | None = None) -> None:
         super().__init__(root, rules, note)
         self.walker = Walker(root, rules, note)
         self._brief_walker = Walker(root, rules, note, _MOST_STEPS)

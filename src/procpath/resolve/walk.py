@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Literal, NamedTuple, Self, TypeVar
 
 from procpath.descriptors import closed_on_error
-from procpath.errors import EscapeError, UnverifiedProcError, os_error
+from procpath.errors import EscapeError, RootNote, UnverifiedProcError, os_error
 from procpath.linux import Descriptor, dup, openat
 from procpath.proc import VerifiedProc
 from procpath.resolve.flags import are_valid, as_openat_reads
@@ -337,7 +337,7 @@ class Walker(Resolver):
     name = "walk"
 
     def __init__(
-        self, root: Descriptor, rules: Rules, note: str | None = None, most_steps: int = -1
+        self, root: Descriptor, rules: Rules, note: RootNote | None = None, most_steps: int = -1
     ) -> None:
         """``most_steps`` is that of :class:`Walk`."""
         super().__init__(root, rules, note)

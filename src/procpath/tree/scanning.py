@@ -18,7 +18,7 @@ from typing import IO, Any, BinaryIO, Generic, Literal, TextIO, TypeAlias, TypeV
 from procpath.errors import UnverifiedProcError, os_error
 from procpath.lexical import LexicalPath
 from procpath.linux import Descriptor, openat
-from procpath.reading import read_whole
+from procpath.reading import read_whole, require_limit
 from procpath.resolve.identity import mount_id
 from procpath.resolve.reopen import reopen_found
 from procpath.resolve.special import kernel_file_system, refuse_special
@@ -172,8 +172,7 @@ class Entry(Generic[P]):
 
     def read_bytes(self, limit: int | None = None) -> bytes:
         """Return the whole file. ``EFBIG`` if it has more than ``limit`` bytes."""
-        if limit is not None and limit < 0:
-            raise ValueError("limit must not be negative")
+        require_limit(limit)
         fd = self._open()
         try:
             return read_whole(fd.value, os.fstat(fd.value).st_size, limit)

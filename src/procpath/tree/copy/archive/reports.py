@@ -6,7 +6,7 @@ from collections.abc import Callable
 from errno import EDQUOT, EIO, ENOSPC, EROFS
 from typing import TypeAlias
 
-from procpath.errors import UnverifiedProcError, note_once
+from procpath.errors import RootNote, UnverifiedProcError, note_once
 
 OnError: TypeAlias = Callable[[OSError], object]
 
@@ -16,7 +16,7 @@ _ENDS_ALL = frozenset((EDQUOT, EIO, ENOSPC, EROFS))
 class Reports:
     """Errors of single entries, which do not end the rest."""
 
-    def __init__(self, on_error: OnError | None, note: str) -> None:
+    def __init__(self, on_error: OnError | None, note: RootNote) -> None:
         """``on_error`` gets each; None: :meth:`close` raises the first. ``note`` names the root."""
         self._on_error = on_error
         self._note = note
