@@ -25,7 +25,7 @@ COMMANDS = {
     "ls": "list directories; owners have their names in the container",
     "stat": "print all that is known about a file, or about a link itself",
     "tree": "draw what is below a directory; follows no links",
-    "find": "find files by name, type and depth; follows no links",
+    "find": "find files by name, type, mode, size, age, owner; follows no links",
     "cp": "copy files and trees, out of a root and into it",
     "roots": "list every mount namespace: a process, its container, its operating system",
     "check": "report what procfs, kernel and privileges offer here",

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import tempfile
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -292,6 +293,9 @@ def test_unreadable_directory_does_not_stop_a_walk() -> None:
 
 
 def test_find_finds_what_find_finds(tree: Path) -> None:
+    (tree / "etc/app.d/a.conf").write_bytes(bytes(1025))
+    two_days_ago = time.time() - 2.5 * 24 * 60 * 60
+    os.utime(tree / "run/x", (two_days_ago, two_days_ago))
     for options in (
         [],
         ["-name", "*.conf"],
@@ -307,6 +311,24 @@ def test_find_finds_what_find_finds(tree: Path) -> None:
         ["-maxdepth", "1"],
         ["-maxdepth", "2", "-type", "f"],
         ["-maxdepth", "2", "-name", "*d"],
+        ["-iname", "*.CONF"],
+        ["-perm", "4750"],
+        ["-perm", "-4000"],
+        ["-perm", "-u+s"],
+        ["-perm", "/u=s,g=s"],
+        ["-perm", "/0"],
+        ["-perm", "u=rw,go=r"],
+        ["-perm", "a=rwx,go-w"],
+        ["-size", "1"],
+        ["-size", "-1k"],
+        ["-size", "+1000c"],
+        ["-size", "7c"],
+        ["-mtime", "0"],
+        ["-mtime", "-1"],
+        ["-mtime", "+1"],
+        ["-mtime", "2"],
+        ["-empty"],
+        ["-empty", "-type", "d"],
     ):
         for start in ("/", "/etc", "/srv", "/srv/fifo", "/srv/dangling"):
             # `-H`, because a link at the start is followed.
@@ -321,6 +343,48 @@ def test_find_finds_what_find_finds(tree: Path) -> None:
             found = here("find", f"{tree}:{start}", *options)
             assert (found.status, found.err) == (0, "")
             assert sorted(found.lines) == sorted(expected), (start, options)
+
+
+def test_find_compares_whole_paths_owners_and_times(tree: Path) -> None:
+    assert sorted(printed("find", f"{tree}:/", "-path", "/e*/[ab].conf")) == [
+        "/etc/app.d/a.conf",
+        "/etc/app.d/b.conf",
+    ]
+    for user in ("alice", "1234"):
+        assert printed("find", f"{tree}:/", "-user", user) == ["/run/x"]
+    assert printed("find", f"{tree}:/", "-user", "nobody-at-all") == []
+    os.utime(tree / "run/x", ns=(2, 2))
+    os.utime(tree / "etc/group", ns=(1, 1))
+    os.utime(tree / "etc/passwd", ns=(3, 3))
+    newer = ["find", f"{tree}:/etc", "-newer", "/var/run/x", "-name", "*s*"]
+    assert printed(*newer) == ["/etc/passwd"]
+    ran = here("find", f"{tree}:/", "-newer", "/nowhere")
+    assert (ran.status, ran.out) == (1, b"")
+    assert ran.err == f"procpath: {tree}:/nowhere: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("-perm=8", "-perm=u*s", "-perm=", "-perm=10000", "-size=1x", "-size=", "-size=k"),
+        *("-mtime=1k", "-mtime=x", "-mtime=1.5"),
+    ],
+)
+def test_find_refuses_what_it_cannot_read(option: str) -> None:
+    ran = here("find", "/:/", option)
+    assert (ran.status, ran.out) == (2, b"")
+    assert f"find: argument {option.partition('=')[0]}: not a" in ran.err
+
+
+def test_find_enters_no_file_system_of_the_kernel_unless_told_to(
+    container: RuncContainer,
+) -> None:
+    start = f"{container.pid}:/"
+    assert "/proc" in printed("find", start, "-name", "proc")
+    assert printed("find", start, "-path", "/proc/sys*") == []
+    assert "/proc/sys" in printed(
+        "find", start, "--special", "-path", "/proc/sys", "-maxdepth", "2"
+    )
 
 
 def test_find_follows_a_link_at_the_start_alone(tree: Path) -> None:

@@ -208,6 +208,13 @@ def parse_address(text: str) -> Address:
     return Address(directory, _absolute(path))
 
 
+def depth(text: str) -> int:
+    """Parse a number of levels, for ``argparse``."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f"not a number of levels: {text!r}")
+    return int(text)
+
+
 def add_addresses(parser: argparse.ArgumentParser) -> None:
     """Add one or more ADDRESS arguments, as ``addresses``."""
     parser.add_argument(

@@ -13,9 +13,8 @@ from typing import NamedTuple
 
 from procpath import RootedPath
 from procpath.commands.entry import Entry, OnError
-from procpath.commands.find import depth
 from procpath.commands.output import Output
-from procpath.commands.session import Session, add_addresses
+from procpath.commands.session import Session, add_addresses, depth
 
 
 class _Glyphs(NamedTuple):
