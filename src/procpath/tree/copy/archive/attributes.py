@@ -6,21 +6,19 @@ import os
 from errno import EACCES, EINVAL, ENODATA, ENOTSUP, EPERM
 from typing import Literal
 
-from procpath.tree.copy.archive.owners import Owners
+from procpath.tree.copy.archive.owners import ACL, CAPABILITY, Owners
 
 _NOT_TAKEN = frozenset((EACCES, EINVAL, ENODATA, ENOTSUP, EPERM))
 """Errnos of attributes that the file system does not have (ENOTSUP, EINVAL), that have gone
 (ENODATA), or that take a privilege (EPERM, EACCES). Those are skipped, as in a copy.
 """
 
-_ACL = "system.posix_acl_"
-
-_HARMLESS = ("user.", _ACL, "security.capability")
+_HARMLESS = ("user.", ACL, CAPABILITY)
 """What the others mean is up to the host: an overlay obeys ``trusted.overlay.redirect``."""
 
 
 def read_attributes(fd: int, owners: Owners) -> dict[str, bytes]:
-    """Return the attributes of an open file; a POSIX ACL with the archive's owners."""
+    """Return the attributes of an open file; owners in it are the archive's."""
     attributes = {}
     for name in _names(fd):
         try:
@@ -29,7 +27,7 @@ def read_attributes(fd: int, owners: Owners) -> dict[str, bytes]:
             if error.errno not in _NOT_TAKEN:
                 raise
             continue
-        attributes[name] = owners.acl_inside(value) if name.startswith(_ACL) else value
+        attributes[name] = owners.attribute_inside(name, value)
     return attributes
 
 
@@ -40,16 +38,15 @@ def write_attributes(
     for name, value in attributes.items():
         if "\0" in name or not (special == "keep" or name.startswith(_HARMLESS)):
             continue
-        if name.startswith(_ACL):
-            value = owners.acl_outside(value)
+        mapped = owners.attribute_outside(name, value)
         try:
-            os.setxattr(fd, name, value)
+            os.setxattr(fd, name, mapped)
         except OSError as error:
             if error.errno not in _NOT_TAKEN:
                 raise
     for name in _names(fd):
         # It may have inherited an ACL from its directory (acl(5)) that grants what its mode denies.
-        if name.startswith(_ACL) and name not in attributes:
+        if name.startswith(ACL) and name not in attributes:
             os.removexattr(fd, name)
 
 

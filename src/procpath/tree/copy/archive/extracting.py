@@ -395,31 +395,35 @@ class _Extracting:
         The order matters: chown(2) clears set-ID bits and capabilities, a mode without write
         permission forbids ``user.*`` attributes, and everything changes the times.
         """
-        uid, gid = self._owner(member)
+        uid, gid, mode = self._owner_and_mode(member)
         _change_owner(uid, gid, lambda uid, gid: os.fchown(fd, uid, gid))
         with self._reporting(), self._blame:
             write_attributes(fd, member.xattrs, self._owners, self._special)
-        os.fchmod(fd, _allowed_mode(member.mode, uid, gid, fd))
+        os.fchmod(fd, _allowed_mode(mode, uid, gid, fd))
         os.utime(fd, ns=(member.mtime_ns, member.mtime_ns))
 
     def _give_unopened(self, fd: int, member: Member) -> None:
         """Do as :meth:`_give` for a link or special file (``O_PATH``)."""
         self_fd = VerifiedProc.default().self_fd()
         name, magic = self_fd.entry(fd), self_fd.fileno()
-        uid, gid = self._owner(member)
+        uid, gid, mode = self._owner_and_mode(member)
         _change_owner(uid, gid, lambda uid, gid: os.chown(name, uid, gid, dir_fd=magic))
         if member.kind != tarfile.SYMTYPE:
-            os.chmod(name, _allowed_mode(member.mode, uid, gid, fd), dir_fd=magic)
+            os.chmod(name, _allowed_mode(mode, uid, gid, fd), dir_fd=magic)
         os.utime(name, ns=(member.mtime_ns, member.mtime_ns), dir_fd=magic)
 
-    def _owner(self, member: Member) -> tuple[int, int]:
-        """Return the owner on the host; after a report, that of the root's own user 0."""
+    def _owner_and_mode(self, member: Member) -> tuple[int, int, int]:
+        """Return UID and GID on the host, and the mode.
+
+        An owner without a number there is reported. The file is then that of user 0 inside, and
+        without set-ID bits, which were to be another's.
+        """
         try:
             with self._blame:
-                return self._owners.outside(member.uid, member.gid)
+                return *self._owners.outside(member.uid, member.gid), member.mode
         except OSError as error:
             self._reports.add(error)
-            return self._root_owner()
+            return *self._root_owner(), member.mode & ~(stat.S_ISUID | stat.S_ISGID)
 
     def _root_owner(self) -> tuple[int, int]:
         """Return the owner that is 0 inside, or nobody's number, which chown(2) ignores."""

@@ -113,7 +113,7 @@ class Archive:
                     written = os.pwrite(fd, rest, position)
                     position += written
                     rest = rest[written:]
-        if not member.segments or sum(member.segments[-1]) < member.size:
+        if sum(segment.size for segment in member.segments) < member.size:
             os.ftruncate(fd, member.size)
 
     def _next(self, *, is_first: bool) -> Member | None:

@@ -22,6 +22,9 @@ _ACL_ENTRY = struct.Struct("<HHI")
 _ACL_USER, _ACL_GROUP = 0x02, 0x08
 """include/uapi/linux/posix_acl_xattr.h: the entries that name somebody"""
 
+ACL = "system.posix_acl_"
+CAPABILITY = "security.capability"
+
 
 class Owners(NamedTuple):
     """How the IDs of an archive become the host's, and the host's the archive's."""
@@ -46,17 +49,49 @@ class Owners(NamedTuple):
         """Return an owner on the host as the archive numbers it. Raises ``EOVERFLOW``."""
         return _inside(uid, self.uids), _inside(gid, self.gids)
 
-    def acl_outside(self, value: bytes) -> bytes:
-        """Return a POSIX ACL of the archive as setxattr(2) takes it. Raises ``EOVERFLOW``."""
-        return _mapped_acl(
-            value, lambda uid: _outside(uid, self.uids), lambda gid: _outside(gid, self.gids)
-        )
+    def attribute_outside(self, name: str, value: bytes) -> bytes:
+        """Return an extended attribute of the archive as setxattr(2) takes it.
 
-    def acl_inside(self, value: bytes) -> bytes:
-        """Return a POSIX ACL of getxattr(2) for the archive. Raises ``EOVERFLOW``."""
-        return _mapped_acl(
-            value, lambda uid: _inside(uid, self.uids), lambda gid: _inside(gid, self.gids)
-        )
+        Raises ``EOVERFLOW`` for an ACL or capability of somebody without a number on the host.
+        """
+        if name == CAPABILITY:
+            return self._capability_outside(value)
+        if name.startswith(ACL):
+            uids, gids = self
+            return _mapped_acl(
+                value, lambda uid: _outside(uid, uids), lambda gid: _outside(gid, gids)
+            )
+        return value
+
+    def attribute_inside(self, name: str, value: bytes) -> bytes:
+        """Return an extended attribute of getxattr(2) for the archive. Raises ``EOVERFLOW``."""
+        if name == CAPABILITY:
+            return self._capability_inside(value)
+        if name.startswith(ACL):
+            uids, gids = self
+            return _mapped_acl(
+                value, lambda uid: _inside(uid, uids), lambda gid: _inside(gid, gids)
+            )
+        return value
+
+    def _capability_outside(self, value: bytes) -> bytes:
+        """Make capabilities those of the root's user namespace (capabilities(7)).
+
+        The second version of the attribute, written by root, would hold on the host too.
+        """
+        version = value[3:4]
+        if self.uids is None or version not in (b"\2", b"\3"):
+            return value
+        root = int.from_bytes(value[20:24], "little") if version == b"\3" else 0
+        return value[:3] + b"\3" + value[4:20] + _outside(root, self.uids).to_bytes(4, "little")
+
+    def _capability_inside(self, value: bytes) -> bytes:
+        if self.uids is None or value[3:4] != b"\3":
+            return value
+        root = _inside(int.from_bytes(value[20:24], "little"), self.uids)
+        if root:
+            return value[:20] + root.to_bytes(4, "little")
+        return value[:3] + b"\2" + value[4:20]
 
 
 def _outside(number: int, maps: Iterable[IdMapping] | None) -> int:

@@ -28,11 +28,12 @@ class Reports:
         if error.errno in _ENDS_ALL or isinstance(error, UnverifiedProcError):
             raise error
         note_once(error, self._note)
+        # Whoever keeps the error would keep our frames alive, and the root with them.
+        error.with_traceback(None)
         if self._on_error is not None:
             self._on_error(error)
         elif self._first is None:
-            # The frames of its traceback would stay alive.
-            self._first = error.with_traceback(None)
+            self._first = error
         else:
             self._more += 1
 
