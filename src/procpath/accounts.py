@@ -112,19 +112,19 @@ class _AccountFile:
     """The content of a passwd(5) or group(5) file. Of several lines the first counts."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
+        self.data = data
 
     @cached_property
     def names(self) -> dict[int, str]:
         """Names by UID or GID."""
         names: dict[int, str] = {}
-        for line in _ACCOUNT.finditer(self._data):
+        for line in _ACCOUNT.finditer(self.data):
             names.setdefault(int(line[2]), os.fsdecode(line[1]))
         return names
 
     def home(self, is_wanted: Callable[[bytes, int], bool]) -> str | None:
         """Return the home of the first user whose name and UID ``is_wanted``."""
-        for line in _USER.finditer(self._data):
+        for line in _USER.finditer(self.data):
             if is_wanted(line[1], int(line[2])):
                 return os.fsdecode(line[3])
         return None
@@ -142,7 +142,9 @@ class _Version(NamedTuple):
 
 # Without a lock, which a signal handler would wait for that interrupts its holder, and a child of
 # fork() for ever. Each use of it is atomic.
-_kept: WeakKeyDictionary[Root, dict[bytes, tuple[_Version, _AccountFile]]] = WeakKeyDictionary()
+_kept: WeakKeyDictionary[Root, dict[bytes, tuple[_Version | None, _AccountFile]]] = (
+    WeakKeyDictionary()
+)
 
 
 def _account_file(root: Root, path: bytes) -> _AccountFile:
@@ -154,9 +156,9 @@ def _account_file(root: Root, path: bytes) -> _AccountFile:
     with found as fd:
         try:
             version = _version(fd)
-            kept = _kept.get(root, {}).get(path)
-            if kept and kept[0] == version:
-                return kept[1]
+            known, kept = _kept.get(root, {}).get(path, (None, None))
+            if kept is not None and known == version:
+                return kept
             now = time.time_ns()
             with reopen(fd, os.O_RDONLY) as number, open(number, "rb", closefd=False) as file:
                 # No more than it says that it has: files of procfs and tracefs say that
@@ -165,9 +167,9 @@ def _account_file(root: Root, path: bytes) -> _AccountFile:
             is_settled = version == _version(fd) and version.ctime_ns < now - _SETTLED_NS
         except OSError as error:
             raise about(error, path, root.note) from None
-        account_file = _AccountFile(data)
-        if is_settled:
-            _kept.setdefault(root, {})[path] = version, account_file
+        # Touched again and again, a file is read each time, but not parsed.
+        account_file = kept if kept is not None and kept.data == data else _AccountFile(data)
+        _kept.setdefault(root, {})[path] = version if is_settled else None, account_file
         return account_file
 
 

@@ -496,6 +496,17 @@ def test_an_account_file_that_was_just_changed_is_read_again(
     assert len(readings) == 3
 
 
+def test_a_file_touched_again_and_again_is_parsed_once(tree: Path) -> None:
+    passwd = tree / "etc/passwd"
+    root = Root.at(tree)
+    parsed = accounts._account_file(root, b"/etc/passwd")
+    for _ in range(3):
+        os.utime(passwd)
+        assert accounts._account_file(root, b"/etc/passwd") is parsed
+    passwd.write_text(PASSWD.replace("keeper", "leaper"))
+    assert accounts._account_file(root, b"/etc/passwd") is not parsed
+
+
 def test_an_account_file_is_read_again_after_any_change(
     owned: Callable[[int, int], RootedPath], tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -443,3 +443,19 @@ def test_what_no_file_can_be_called_matches_nothing(
         assert list(RootedPath(root).glob(pattern.format(name))) == []
         with pytest.raises(ValueError, match=r"null byte|surrogates not allowed"):
             list(RootedPath(root).glob(f"{name}/*"))
+
+
+def test_a_link_that_is_found_is_not_looked_up_again(
+    resolver: Resolver, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the root, that would take as long as the tree is deep."""
+    with Root.at(tmp_path, resolver=resolver) as root:
+        (RootedPath(root) / "a/b/c").mkdir(parents=True)
+        for above in ("", "a", "a/b", "a/b/c"):
+            (RootedPath(root) / above / "wanted").symlink_to("nowhere")
+        looked_up: list[bytes] = []
+        monkeypatch.setattr(root, "find_last", looked_up.append)
+        monkeypatch.setattr(root, "try_find", looked_up.append)
+        found = [str(path) for path in RootedPath(root).rglob("wanted")]
+    assert found == ["/wanted", "/a/wanted", "/a/b/wanted", "/a/b/c/wanted"]
+    assert looked_up == []

@@ -183,10 +183,11 @@ class _Named(_Selector):
         self, path: str, entries: Entries, descent: Descent, directory: Directory | None
     ) -> Batches:
         mode = descent.mode_in(directory, self._name)
+        if mode is not None and self._is_last:
+            # A link too, wherever it leads.
+            return ([path + self._name],) if mode else ()
         if mode is None or stat.S_ISLNK(mode):
             return self.select(path)
-        if self._is_last:
-            return ([path + self._name],) if mode else ()
         if directory is None or not stat.S_ISDIR(mode):
             return ()
         return self._rest.select_in(directory, self._name, f"{path}{self._name}/")
