@@ -173,13 +173,18 @@ class Entry(Generic[P]):
     def read_bytes(self, limit: int | None = None) -> bytes:
         """Return the whole file. ``EFBIG`` if it has more than ``limit`` bytes."""
         require_limit(limit)
-        fd = self._open()
+        directory = self._held()
+        fd: Descriptor | None = None
         try:
-            return read_whole(fd.value, os.fstat(fd.value).st_size, limit)
+            fd, status = self._listing.open(directory.value, self.name)
+            size = os.fstat(fd.value).st_size if status is None else status.st_size
+            return read_whole(fd.value, size, limit)
         except OSError as error:
+            if fd is not None:
+                fd.close()
             raise self._about(error) from None
         finally:
-            fd.close()
+            del directory
 
     def readlink(self) -> P:
         """Return the link's text as a path. ``EINVAL`` if it is not a link."""
@@ -204,14 +209,9 @@ class Entry(Generic[P]):
         return self._listing.prefix + self.name
 
     def _opener(self, _: str, flags: int) -> int:
-        return self._open().detach()
-
-    def _open(self) -> Descriptor:
         directory = self._held()
         try:
-            return self._listing.open(directory.value, self.name)
-        except OSError as error:
-            raise self._about(error) from None
+            return self._listing.open(directory.value, self.name)[0].detach()
         finally:
             del directory
 
@@ -268,11 +268,14 @@ class _Listing(Generic[P]):
                 self._prefix += "/".join([*above.descent.way_to(above), self._name, ""])
         return self._prefix
 
-    def open(self, dirfd: int, name: str) -> Descriptor:
-        """Open the file ``name`` of this directory, which is held as ``dirfd``, for reading."""
+    def open(self, dirfd: int, name: str) -> tuple[Descriptor, os.stat_result | None]:
+        """Open the file ``name`` of this directory, which is held as ``dirfd``, for reading.
+
+        Returns the status that it had before, if that was looked at.
+        """
         scan = self.scan
         if not scan.refuses_special and scan.mount is None:
-            return openat(dirfd, name, _READING)
+            return openat(dirfd, name, _READING), None
         found = openat(dirfd, name, FIND_NOFOLLOW)
         try:
             fd = found.value
@@ -285,9 +288,10 @@ class _Listing(Generic[P]):
                 scan.is_ordinary and status.st_dev == self.device and stat.S_ISREG(status.st_mode)
             ):
                 refuse_special(fd, status)
-            return reopen_found(scan.root.resolver, fd, status, _READING)
-        finally:
+            return reopen_found(scan.root.resolver, fd, status, _READING), status
+        except OSError:
             found.close()
+            raise
 
 
 def scan(
@@ -296,13 +300,13 @@ def scan(
     """Yield an entry for everything below ``top``; see :meth:`RootedPath.scan`."""
     if max_depth is not None and max_depth < 0:
         raise ValueError("max_depth must not be negative")
-    return _Scan(top, on_error).entries(max_depth, cross_mounts is not False)
+    return _Scan(top, on_error, max_depth).entries(cross_mounts is not False)
 
 
 class _Scan(Generic[P]):
     """One run, below the path ``top``."""
 
-    def __init__(self, top: P, on_error: OnError) -> None:
+    def __init__(self, top: P, on_error: OnError, max_depth: int | None) -> None:
         self.top = top
         self.prefix = below(str(top), "")
         root = top.root_handle
@@ -313,10 +317,11 @@ class _Scan(Generic[P]):
         """no directory that is entered is on a kernel file system"""
         self.root = root
         self._on_error = on_error
+        self._max_depth = max_depth
 
-    def entries(self, max_depth: int | None, cross_mounts: bool) -> Iterator[Entry[P]]:
+    def entries(self, cross_mounts: bool) -> Iterator[Entry[P]]:
         """Yield what is below the top."""
-        if max_depth == 0:
+        if self._max_depth == 0:
             return
         try:
             descent = Descent(self.root, self.prefix, cross_mounts=cross_mounts)
@@ -336,7 +341,7 @@ class _Scan(Generic[P]):
             levels = [(descent.start, todo[::-1])]
             while levels:
                 above, names = levels[-1]
-                if not names or above.depth + 1 == max_depth:
+                if not names:
                     levels.pop()
                     descent.release(above)
                     continue
@@ -394,11 +399,12 @@ class _Scan(Generic[P]):
         return None
 
     def _entries_of(
-        self, listing: _Listing[P], directory: Descriptor | None, below: list[str]
+        self, listing: _Listing[P], directory: Descriptor | None, todo: list[str]
     ) -> Iterator[Entry[P]]:
-        """Yield the entries of a directory, and put the names of those to enter into ``below``."""
+        """Yield the entries of a directory, and put the names of those to enter into ``todo``."""
         assert directory is not None
         fd = directory.value
+        goes_down = listing.depth != self._max_depth
         entry: Entry[P] | None = None
         entries = None
         try:
@@ -411,19 +417,20 @@ class _Scan(Generic[P]):
                 except OSError as error:
                     self._report_listing(error, listing)
                     return
-                if not batch:
-                    return
                 for raw in batch:
                     known: os.DirEntry[str] | _Unsearchable = raw
+                    is_dir = False
                     try:
-                        is_dir = raw.is_dir(follow_symlinks=False)
-                        if not (is_dir or raw.is_file(follow_symlinks=False) or raw.is_symlink()):
-                            # Special, or without a type since it has vanished.
-                            raw.stat(follow_symlinks=False)
+                        # Most are files, so that is asked first.
+                        if not raw.is_file(follow_symlinks=False):
+                            is_dir = raw.is_dir(follow_symlinks=False)
+                            if not (is_dir or raw.is_symlink()):
+                                # Special, or without a type since it has vanished.
+                                raw.stat(follow_symlinks=False)
                     except FileNotFoundError:
                         continue
                     except OSError:
-                        is_dir, known = False, _Unsearchable(raw.name, fd)
+                        known = _Unsearchable(raw.name, fd)
                     entry = _new(Entry)
                     entry.name = name = raw.name
                     entry._entry = known
@@ -433,8 +440,10 @@ class _Scan(Generic[P]):
                     entry._status = None
                     yield entry
                     entry._directory = None
-                    if is_dir and listing.skipped is not entry:
-                        below.append(name)
+                    if is_dir and goes_down and listing.skipped is not entry:
+                        todo.append(name)
+                if len(batch) < _AT_A_TIME:
+                    return
         finally:
             # Whatever keeps this frame, as a traceback does, keeps no descriptor.
             directory = None
