@@ -34,11 +34,13 @@ if TYPE_CHECKING:
     from procpath.proc import ProcessDir, VerifiedProc
     from procpath.resolve.trace import Step, Trace
     from procpath.root import Root
+    from procpath.tree.copy.report import CopyProgress
     from procpath.tree.scanning import Entry
 
 __all__ = [
     "ClosedRootError",
     "Container",
+    "CopyProgress",
     "Entry",
     "EscapeError",
     "MagicLinkError",
@@ -72,6 +74,7 @@ _MODULES = {
     "procpath.proc": ("ProcessDir", "VerifiedProc"),
     "procpath.resolve.trace": ("Step", "Trace"),
     "procpath.root": ("Root",),
+    "procpath.tree.copy.report": ("CopyProgress",),
     "procpath.tree.scanning": ("Entry",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

@@ -234,6 +234,8 @@ _fchmodat2 = _syscall(_int, _str, _uint, _uint)
 _setxattrat = _syscall(_int, _str, _uint, _str, _ptr, _ulong)
 _getxattrat = _syscall(_int, _str, _uint, _str, _ptr, _ulong)
 _listxattrat = _syscall(_int, _str, _uint, _ptr, _ulong)
+_removexattrat = _syscall(_int, _str, _uint, _str)
+_syncfs = _typed("syncfs", _int)
 _pivot_root = _syscall(_str, _str)
 _mount = _typed("mount", _str, _str, _str, _ulong, _str)
 _umount2 = _typed("umount2", _str, _int)
@@ -421,6 +423,16 @@ def setxattrat(dirfd: int, path: bytes, flags: int, name: bytes, value: bytes) -
     buffer = ctypes.create_string_buffer(value, len(value))
     args = _XATTR_ARGS.pack(ctypes.addressof(buffer), len(value), 0)
     _checked(_setxattrat, uapi.SYS_setxattrat, dirfd, path, flags, name, args, len(args), path=path)
+
+
+def removexattrat(dirfd: int, path: bytes, flags: int, name: bytes) -> None:
+    """removexattrat(2) (Linux 6.13): remove one extended attribute."""
+    _checked(_removexattrat, uapi.SYS_removexattrat, dirfd, path, flags, name, path=path)
+
+
+def syncfs(fd: int) -> None:
+    """syncfs(2): write everything of the file system of ``fd`` to the disk."""
+    _checked(_syncfs, fd)
 
 
 def mount(

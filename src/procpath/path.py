@@ -816,7 +816,9 @@ class RootedPath(LexicalPath, from_segments=True):
         *,
         follow_symlinks: bool = True,
         preserve_metadata: bool = False,
-        follow_outside: bool = False,
+        on_error: copying.OnError | None = None,
+        on_progress: copying.OnProgress | None = None,
+        **options: Unpack[copying.CopyOptions],
     ) -> H: ...
     @overload
     def copy(
@@ -825,7 +827,9 @@ class RootedPath(LexicalPath, from_segments=True):
         *,
         follow_symlinks: bool = True,
         preserve_metadata: bool = False,
-        follow_outside: bool = False,
+        on_error: copying.OnError | None = None,
+        on_progress: copying.OnProgress | None = None,
+        **options: Unpack[copying.CopyOptions],
     ) -> Self: ...
     def copy(
         self,
@@ -833,24 +837,44 @@ class RootedPath(LexicalPath, from_segments=True):
         *,
         follow_symlinks: bool = True,
         preserve_metadata: bool = False,
-        follow_outside: bool = False,
+        on_error: copying.OnError | None = None,
+        on_progress: copying.OnProgress | None = None,
+        **options: Unpack[copying.CopyOptions],
     ) -> RootedPath | pathlib.Path:
         """Copy the file or tree to ``target``: a path of any root, or a host path of pathlib.
 
         A string is a path in this root: for one on the host, write ``pathlib.Path("logs")``.
-        What is copied appears under its final name only when it is whole. Links are followed
+        Each file appears under its final name only when it is whole. Links are followed
         inside the root; with ``follow_symlinks=False`` they are copied as links. On the way out
         of the root so are those that lead out of the copied tree, unless ``follow_outside``.
         ``preserve_metadata`` keeps modes, times, extended attributes and, where that is
-        permitted, owners. Returns ``target`` as a path.
+        permitted, owners. Nothing new has a mode wider than its source's.
+
+        The other options:
+
+        * ``dirs_exist_ok``: copy into a directory that exists.
+        * ``special``: out to the host, leave out devices, set-ID bits and file capabilities
+          (``"skip"``), or keep them (``"keep"``).
+        * ``owners``: into another user namespace, the owners are the same users there
+          (``"mapped"``), or keep the host's IDs (``"host"``).
+        * ``cross_mounts``: copy what is mounted in the tree (True), raise ``EXDEV`` (False), or
+          copy its mount point alone (``"skip"``). Kernel file systems are always left out,
+          unless the root allows special files.
+        * ``durable``: write each file to the disk before it gets its name.
+        * ``on_progress(progress)``: called after each entry and piece of data with a
+          :class:`CopyProgress`.
+        * ``on_error(error)``: called with each ``OSError`` of an entry in the tree, or of metadata
+          that could not be kept. Without it the first one is raised when the rest is copied.
+
+        Returns ``target`` as a path. Raises ``OSError``; a full disk ends the copy at once.
         """
         end = self._end(target)
         if not isinstance(end, (RootedPath, pathlib.Path)):
             end._copy_from(self, follow_symlinks=follow_symlinks)
             return cast("RootedPath", end.joinpath())
-        choices = copying.Choices(follow_symlinks, preserve_metadata, follow_outside)
+        choices = copying.Choices(follow_symlinks, preserve_metadata, **options)
         with _noting(self, end):
-            copying.copy(_place(self), _place(end), choices)
+            copying.copy(_place(self), _place(end), choices, on_progress, on_error)
         return end.joinpath()
 
     @overload
@@ -860,7 +884,9 @@ class RootedPath(LexicalPath, from_segments=True):
         *,
         follow_symlinks: bool = True,
         preserve_metadata: bool = False,
-        follow_outside: bool = False,
+        on_error: copying.OnError | None = None,
+        on_progress: copying.OnProgress | None = None,
+        **options: Unpack[copying.CopyOptions],
     ) -> H: ...
     @overload
     def copy_into(
@@ -869,7 +895,9 @@ class RootedPath(LexicalPath, from_segments=True):
         *,
         follow_symlinks: bool = True,
         preserve_metadata: bool = False,
-        follow_outside: bool = False,
+        on_error: copying.OnError | None = None,
+        on_progress: copying.OnProgress | None = None,
+        **options: Unpack[copying.CopyOptions],
     ) -> Self: ...
     def copy_into(
         self,
@@ -877,14 +905,18 @@ class RootedPath(LexicalPath, from_segments=True):
         *,
         follow_symlinks: bool = True,
         preserve_metadata: bool = False,
-        follow_outside: bool = False,
+        on_error: copying.OnError | None = None,
+        on_progress: copying.OnProgress | None = None,
+        **options: Unpack[copying.CopyOptions],
     ) -> RootedPath | pathlib.Path:
         """:meth:`copy` to the same name in ``target_dir``."""
         return self.copy(
             self._in(target_dir),
             follow_symlinks=follow_symlinks,
             preserve_metadata=preserve_metadata,
-            follow_outside=follow_outside,
+            on_error=on_error,
+            on_progress=on_progress,
+            **options,
         )
 
     def copy_from(
@@ -893,17 +925,19 @@ class RootedPath(LexicalPath, from_segments=True):
         *,
         follow_symlinks: bool = True,
         preserve_metadata: bool = False,
-        follow_outside: bool = False,
+        on_error: copying.OnError | None = None,
+        on_progress: copying.OnProgress | None = None,
+        **options: Unpack[copying.CopyOptions],
     ) -> Self:
-        """Copy ``source``, a path of any root or a host path of pathlib, to this path.
+        """Copy ``source``, a path of any root or of the host, to this path, as :meth:`copy`.
 
-        A string is a path in this root, as for :meth:`copy`.
+        A string is a path in this root.
         """
         start = self._end(source)
         with _noting(self, start):
             if isinstance(start, (RootedPath, pathlib.Path)):
-                choices = copying.Choices(follow_symlinks, preserve_metadata, follow_outside)
-                copying.copy(_place(start), _place(self), choices)
+                choices = copying.Choices(follow_symlinks, preserve_metadata, **options)
+                copying.copy(_place(start), _place(self), choices, on_progress, on_error)
             else:
                 copying.copy_readable(start, _place(self), follow_symlinks)
         return self.joinpath()

@@ -22,6 +22,7 @@ SYS_fchmodat2 = 452
 SYS_setxattrat = 463
 SYS_getxattrat = 464
 SYS_listxattrat = 465
+SYS_removexattrat = 466
 OLDER_SYSCALLS = {
     "x86_64": {"pivot_root": 155, "renameat2": 316, "seccomp": 317, "statx": 332},
     "aarch64": {"pivot_root": 41, "renameat2": 276, "seccomp": 277, "statx": 291},
@@ -49,6 +50,7 @@ STATX_BASIC_STATS = 0x07FF
 STATX_BTIME = 0x0800
 STATX_MNT_ID = 0x1000  # Linux 5.8
 STATX_MNT_ID_UNIQUE = 0x4000  # Linux 6.8
+STATX_ATTR_APPEND = 0x20
 STATX_ATTR_MOUNT_ROOT = 0x2000  # Linux 5.8
 
 # fsopen(2), fsconfig(2), fsmount(2), open_tree(2), move_mount(2)

@@ -20,7 +20,7 @@ from helpers.seccomp import NO_OPENAT2, forbid
 from helpers.support import private_mounts, run_in_child
 from procpath import linux
 from procpath.commands import cp
-from procpath.tree.copy import Tally
+from procpath.tree.copy import CopyProgress
 
 HOSTILE = os.fsdecode(b"\x1b]0;pwned\x07\n\xe2\x80\xae'\\\xff.txt")
 OBEYED = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -470,21 +470,21 @@ def test_a_terminal_that_was_closed_ends_no_copy(
         os.close(ours)
         monkeypatch.undo()
         assert progress._stream is not None
-        progress.count(Tally(1, 1))
+        progress.count(CopyProgress())
         assert progress._stream is None
 
 
 def test_an_interrupt_leaves_nothing_behind(
     root: Path, local: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(progress: cp._Progress, done: Tally) -> None:
+    def interrupt(progress: cp._Progress, done: CopyProgress) -> None:
         print(*os.listdir(local), flush=True)
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(cp, "_PATIENCE", 0)
     monkeypatch.setattr(cp._Progress, "_show", interrupt)
     [line] = shown("cp", "-r", f"{root}:/etc/app", ".").splitlines()
-    assert re.fullmatch(r"\.procpath-[0-9a-f]{16}", line)
+    assert re.fullmatch(r"\.procpath-unfinished-copy-[0-9a-f]{16}", line)
     assert os.listdir(local) == []
 
 
@@ -495,7 +495,8 @@ def test_it_runs_as_its_users_run_it(root: Path, local: Path) -> None:
 
 def test_advice_names_the_options_of_the_command(root: Path, local: Path) -> None:
     os.mknod(root / "run/null", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
-    assert complaint(f"{root}:/run/null", ".").endswith("creates one only with -a")
+    assert complaint("-a", f"{root}:/run/null", ".").endswith("to the host only with --special")
+    assert complaint("--special", f"{root}:/run/null", ".").endswith("creates one only with -a")
     assert complaint("/:/proc/version", ".").endswith(
         ": a file of procfs is copied only with --special"
     )

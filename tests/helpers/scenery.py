@@ -136,11 +136,11 @@ def depth(top: Path) -> int:
     return levels
 
 
-def interrupted(number: int) -> Callable[[copying.Tally], None]:
+def interrupted(number: int) -> Callable[[copying.CopyProgress], None]:
     """Presses Ctrl-C at the given step."""
     steps = iter(range(number))
 
-    def on_progress(_: copying.Tally) -> None:
+    def on_progress(_: copying.CopyProgress) -> None:
         if next(steps, None) is None:
             os.kill(os.getpid(), signal.SIGINT)
 

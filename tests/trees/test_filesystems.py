@@ -50,7 +50,7 @@ def on(kind: str, directory: Path, func: Callable[[Path], T]) -> T:
 def test_everything_is_kept(kind: str, tmp_path: Path) -> None:
     def inside(top: Path) -> None:
         populate(top / "tree")
-        choices = {"follow_symlinks": False, "preserve_metadata": True}
+        choices = {"follow_symlinks": False, "preserve_metadata": True, "special": "keep"}
         RootedPath(top).joinpath("tree").copy(top / "copy", **choices)
         assert portrait(top / "copy") == portrait(top / "tree")
 
@@ -136,7 +136,7 @@ def test_without_a_call_the_copy_is_the_same(
     def inside() -> None:
         seccomp.forbid(forbidden)
         root = RootedPath(tmp_path)
-        choices = {"follow_symlinks": False, "preserve_metadata": True}
+        choices = {"follow_symlinks": False, "preserve_metadata": True, "special": "keep"}
         (root / "tree").copy(root / "copy", **choices)
         (root / "proc").copy_from(Path("/proc/version"))
         with pytest.raises(FileExistsError):
@@ -158,7 +158,7 @@ def test_a_name_taken_meanwhile_is_not_replaced(
     write(tmp_path / "tree/file")
     before = sorted(os.listdir(tmp_path))
 
-    def take_the_name(_: copying.Tally) -> None:
+    def take_the_name(_: copying.CopyProgress) -> None:
         write(tmp_path / "new/taken")
 
     def inside() -> None:
@@ -192,7 +192,7 @@ def test_a_root_is_copied_from_another_mount_namespace(tmp_path: Path) -> None:
             linux.unshare(uapi.CLONE_NEWNS)
             linux.umount2(os.fsencode(memory))
             assert not os.listdir(memory)
-            choices = {"follow_symlinks": False, "preserve_metadata": True}
+            choices = {"follow_symlinks": False, "preserve_metadata": True, "special": "keep"}
             root = RootedPath(pid)
             (root / str(memory) / "tree").copy(memory / "out", **choices)
             wanted = portrait(Path(f"/proc/{pid}/root{memory}/tree"))

@@ -44,19 +44,27 @@ def test_within_a_file_system_it_is_a_rename(tmp_path: Path) -> None:
     populate(tmp_path / "tree")
     inode = (tmp_path / "tree").stat().st_ino
     wanted = portrait(tmp_path / "tree")
-    assert RootedPath(tmp_path).joinpath("tree").move(tmp_path / "new") == tmp_path / "new"
+    root = RootedPath(tmp_path)
+    assert (root / "tree").move(root / "new") == root / "new"
     assert portrait(tmp_path / "new") == wanted
     assert (tmp_path / "new").stat().st_ino == inode
     assert os.listdir(tmp_path) == ["new"]
 
 
-def test_between_roots_on_a_file_system_it_is_a_rename(tmp_path: Path) -> None:
-    write(tmp_path / "one/file")
+@pytest.mark.parametrize("to_host", [False, True])
+def test_between_roots_it_is_never_a_rename(to_host: bool, tmp_path: Path) -> None:
+    """Who is in the directory would be out of the root with it, and could climb on."""
+    write(tmp_path / "one/dir/file")
     (tmp_path / "two").mkdir()
-    inode = (tmp_path / "one/file").stat().st_ino
-    target = RootedPath(tmp_path / "two") / "file"
-    assert RootedPath(tmp_path / "one").joinpath("file").move(target) == target
-    assert (tmp_path / "two/file").stat().st_ino == inode
+    held = os.open(tmp_path / "one/dir", os.O_PATH)
+    root = RootedPath(tmp_path / "two")
+    target = tmp_path / "two/dir" if to_host else root / "dir"
+    assert RootedPath(tmp_path / "one").joinpath("dir").move(target) == target
+    assert (tmp_path / "two/dir/file").read_text() == "content"
+    assert os.listdir(tmp_path / "one") == []
+    above = os.stat("..", dir_fd=held)
+    os.close(held)
+    assert os.path.samestat(above, (tmp_path / "one").stat())
 
 
 def test_across_file_systems_everything_is_kept(tmp_path: Path) -> None:
@@ -67,7 +75,7 @@ def test_across_file_systems_everything_is_kept(tmp_path: Path) -> None:
         (source / "tree").move(target / "there")
         assert portrait(memory / "there") == wanted
         assert not (tmp_path / "tree").exists()
-        (target / "there").move(tmp_path / "back")
+        (target / "there").move(source / "back")
         assert portrait(tmp_path / "back") == wanted
         assert os.listdir(memory) == []
         for name in ("link", "fifo", "null", "socket", "file"):
@@ -133,7 +141,8 @@ def test_an_interrupted_move_leaves_one_whole_tree(tmp_path: Path) -> None:
         populate(memory / "tree")
         wanted = portrait(memory / "tree")
         for number in range(1000):
-            source, target = place(RootedPath(memory) / "tree"), place(tmp_path / "moved")
+            source = place(RootedPath(memory) / "tree")
+            target = place(RootedPath(tmp_path) / "moved")
             try:
                 moving.move(source, target, interrupted(number))
             except KeyboardInterrupt:
@@ -155,7 +164,7 @@ def test_a_source_replaced_meanwhile_is_not_removed(tmp_path: Path) -> None:
             write(memory / name, "moved")
         for name in ("file", "tree"):
 
-            def replace(_: copying.Tally, name: str = name) -> None:
+            def replace(_: copying.CopyProgress, name: str = name) -> None:
                 if not (memory / f"old {name}").exists():
                     os.rename(memory / name, memory / f"old {name}")
                     write(memory / name if name == "file" else memory / name / "file", "newer")
@@ -254,7 +263,7 @@ def test_what_cannot_be_removed_is_copied_and_an_error(tmp_path: Path) -> None:
         write(memory / "tree/sub/file")
         (memory / "tree/sub").chmod(0o555)
         write(memory / "tree/other")
-        for path in (memory, memory / "tree", memory / "tree/sub"):
+        for path in (memory, *memory.rglob("*")):
             os.chown(path, 65534, 65534)
         target = tmp_path / "target"
         target.mkdir()

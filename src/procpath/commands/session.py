@@ -36,6 +36,7 @@ _ALMOST = re.compile(
 _OPTIONS = {
     "preserve_metadata=True": "-a",
     'special_files="allow"': "--special",
+    'special="keep"': "--special",
 }
 """What errors advise, and the option that does it."""
 

@@ -12,7 +12,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from errno import EACCES, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EXDEV
 from types import TracebackType
-from typing import Literal
 
 from procpath.errors import SpecialFileError, about, os_error
 from procpath.linux import Descriptor, dup, openat
@@ -59,8 +58,8 @@ class Blame:
 class Place(ABC):
     """A path and the rules that resolve it. Errors have :attr:`text` as their filename."""
 
-    cross_mounts = True
-    special_files: Literal["allow", "refuse"] = "allow"
+    root: Root | None = None
+    """None: the host"""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -69,6 +68,10 @@ class Place(ABC):
     def below(self, names: list[str]) -> str:
         """Return the path of the file that ``names`` lead to from here, for errors."""
         return below(self.text, "/".join(names)) if names else self.text
+
+    @abstractmethod
+    def entry(self, name: str) -> Place:
+        """Return the place of a name in the directory that is here."""
 
     @abstractmethod
     def find(self) -> Descriptor:
@@ -116,10 +119,11 @@ class RootedPlace(Place):
     def __init__(self, root: Root, text: str, raw: bytes) -> None:
         """``raw`` is the path for system calls, ``text`` the one for errors."""
         super().__init__(text)
-        self.root = root
+        self.root: Root = root
         self.raw = raw
-        self.cross_mounts = root.options.cross_mounts
-        self.special_files = root.options.special_files
+
+    def entry(self, name: str) -> RootedPlace:
+        return RootedPlace(self.root, self.below([name]), self._raw_below([name]))
 
     def find(self) -> Descriptor:
         with self.blame:
@@ -159,7 +163,7 @@ class RootedPlace(Place):
             raise os_error(EXDEV)
 
     def require_copyable(self, fd: int, status: os.stat_result) -> None:
-        if self.special_files == "allow":
+        if self.root.options.special_files == "allow":
             return
         file_system = kernel_file_system(fd, status)
         if file_system is not None:
@@ -175,6 +179,9 @@ class RootedPlace(Place):
 
 class HostPlace(Place):
     """A path by the rules of our own process."""
+
+    def entry(self, name: str) -> HostPlace:
+        return HostPlace(self.below([name]))
 
     def find(self) -> Descriptor:
         return openat(AT_FDCWD, self.text, FIND)

@@ -1,7 +1,15 @@
 """Copying files and trees: between roots, and between a root and the host."""
 
-from procpath.tree.copy.files import OnProgress, Tally
 from procpath.tree.copy.readable import copy_readable
-from procpath.tree.copy.tree import Choices, copy
+from procpath.tree.copy.report import CopyProgress, OnError, OnProgress
+from procpath.tree.copy.tree import Choices, CopyOptions, copy
 
-__all__ = ["Choices", "OnProgress", "Tally", "copy", "copy_readable"]
+__all__ = [
+    "Choices",
+    "CopyOptions",
+    "CopyProgress",
+    "OnError",
+    "OnProgress",
+    "copy",
+    "copy_readable",
+]

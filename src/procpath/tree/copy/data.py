@@ -1,8 +1,9 @@
 """Copying the content of one regular file to another, the fastest way that the kernel offers.
 
-It is copied up to the end of file and not just to ``st_size``, which procfs and sysfs do not
-know; holes stay holes. A clone that shares the blocks (FICLONE of ioctl_ficlonerange(2)) is
-tried first, then copy_file_range(2), sendfile(2), and read(2) and write(2).
+A file is copied up to the size that it has when the copy begins, and one without a size, as
+procfs has them, to its end; holes stay holes. Small files are read and written. Of others a clone
+that shares the blocks (FICLONE of ioctl_ficlonerange(2)) is tried first, then
+copy_file_range(2), sendfile(2), and read(2) and write(2).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 from collections.abc import Callable, Iterator
 from errno import (
     EBADF,
+    EFBIG,
     EINVAL,
     EIO,
     ENOSYS,
@@ -38,6 +40,12 @@ _PIECE = 1 << 24
 
 _BUFFER = 1 << 20
 
+_SMALL = 1 << 16
+"""Bytes up to which a file is read and written in one call each."""
+
+_MOST_WITHOUT_SIZE = 1 << 30
+"""Bytes to copy of a file that has no size."""
+
 _NOT_THIS_WAY = frozenset(
     (
         # No such call, or a seccomp filter.
@@ -52,26 +60,58 @@ _NOT_THIS_WAY = frozenset(
 )
 
 
-def copy_data(source: int, target: int, on_data: OnData) -> None:
-    """Copy the content of ``source`` to the empty file ``target``."""
+def copy_data(source: int, target: int, on_data: OnData) -> bool:
+    """Copy the content of ``source``, with the size it has now, to the empty file ``target``.
+
+    A file without a size, as in procfs, is copied to its end. Returns whether the file has grown
+    meanwhile. What it has grown by is not copied: a file that grows all the time would never end.
+    """
     status = os.fstat(source)
     size = status.st_size
-    if size and _clone(source, target):
-        on_data(size)
-        return
-    copier = _Copier(source, target, on_data)
     sparse = status.st_blocks * 512 < size
-    reached = 0
-    for start, stop in _data_ranges(source, size) if sparse else [(0, size)]:
-        reached = copier.copy(start, stop)
-        if reached < stop:
-            # It is shorter by now, or shorter than its size from the start, as in sysfs.
-            break
-    else:
-        if reached < size:
+    if size <= _SMALL and not sparse:
+        return _copy_small(source, target, size, on_data)
+    if _clone(source, target):
+        # The clone has the size that the file had then, which may be larger.
+        if os.fstat(target).st_size > size:
             os.ftruncate(target, size)
-            reached = size
-    copier.copy_rest(reached)
+        on_data(size)
+    else:
+        _copy_ranges(source, target, size, sparse, on_data)
+    return os.fstat(source).st_size > size
+
+
+def _copy_small(source: int, target: int, size: int, on_data: OnData) -> bool:
+    """Copy up to ``size`` bytes, or if that is 0, up to the end of file."""
+    # One byte more shows whether it has grown, in the same call.
+    data = os.read(source, size + 1 if size else _BUFFER)
+    copied = 0
+    while data:
+        rest = memoryview(data)
+        if size:
+            rest = rest[: size - copied]
+        copied += len(rest)
+        if copied > _MOST_WITHOUT_SIZE:
+            raise OSError(EFBIG, "a file without a size does not end")
+        while rest:
+            rest = rest[os.write(target, rest) :]
+        on_data(len(data))
+        if size and copied == size:
+            return len(data) > size or os.fstat(source).st_size > size
+        # Shorter than its size, as in sysfs, or a part: only an empty read is the end.
+        data = os.read(source, size - copied if size else _BUFFER)
+    return False
+
+
+def _copy_ranges(source: int, target: int, size: int, sparse: bool, on_data: OnData) -> None:
+    copier = _Copier(source, target, on_data)
+    for start, stop in _data_ranges(source, size) if sparse else [(0, size)]:
+        if copier.copy(start, stop) < stop:
+            # It is shorter by now, or shorter than its size from the start.
+            return
+    if os.fstat(target).st_size < size <= os.fstat(source).st_size:
+        # It ends in a hole.
+        os.ftruncate(target, size)
 
 
 def _clone(source: int, target: int) -> bool:
@@ -90,11 +130,16 @@ def _data_ranges(fd: int, size: int) -> Iterator[tuple[int, int]]:
     while stop < size:
         try:
             start = os.lseek(fd, stop, os.SEEK_DATA)
+            hole = os.lseek(fd, start, os.SEEK_HOLE)
         except OSError as error:
+            if error.errno == EINVAL and not stop:
+                # Not on this file system, such as procfs.
+                yield 0, size
+                return
             if error.errno == ENXIO:
+                # The rest is a hole, or the file was truncated between the two calls.
                 return
             raise
-        hole = os.lseek(fd, start, os.SEEK_HOLE)
         if start < stop or hole <= start:
             # A file system in user space (FUSE) answers what it likes, and could go on for ever.
             raise os_error(EIO)
@@ -122,13 +167,6 @@ class _Copier:
             position += count
             self._on_data(count)
         return position
-
-    def copy_rest(self, start: int) -> None:
-        """Copy from ``start`` to the end of file."""
-        position = start
-        while count := self._read_and_write(position, _BUFFER):
-            position += count
-            self._on_data(count)
 
     def _copy_some(self, position: int, count: int) -> int:
         while self._ways:

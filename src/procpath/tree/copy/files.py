@@ -6,35 +6,43 @@ file. What is created is created exclusively.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
-from errno import EDQUOT, EFBIG, ENOSPC, EPERM, EROFS, ESTALE
-from typing import NamedTuple
+from errno import EACCES, EAGAIN, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS, ESTALE
+from time import monotonic, sleep
+from typing import Literal, NamedTuple, Protocol
 
 from procpath.errors import SpecialFileError
-from procpath.linux import openat
+from procpath.linux import Descriptor, openat
+from procpath.proc import VerifiedProc
 from procpath.resolve.reopen import reopen
 from procpath.tree.copy import metadata
 from procpath.tree.copy.data import copy_data
-from procpath.tree.copy.staging import OURS_ALONE, NewFile
+from procpath.tree.copy.metadata import Keeping
+from procpath.tree.copy.owners import Owners
+from procpath.tree.copy.report import CopyProgress, Errors, OnProgress
+from procpath.tree.copy.staging import (
+    FILE_OURS_ALONE,
+    OURS_ALONE,
+    PREFIX,
+    NewFile,
+    remove_leftovers,
+)
 from procpath.tree.places import Blame, Place
-from procpath.uapi import FIND_NOFOLLOW
+from procpath.uapi import FIND_NOFOLLOW, LISTING
 
 _FAULT_OF_THE_TARGET = frozenset((ENOSPC, EDQUOT, EFBIG, EROFS))
 
-
-@dataclass(slots=True)
-class Tally:
-    """How much has been copied so far."""
-
-    entries: int = 0
-    """files, directories, links"""
-    bytes: int = 0
+_LEASE_PATIENCE = 5.0
+"""Seconds that all files of a copy together wait for leases of others to be given up."""
 
 
-OnProgress = Callable[[Tally], object]
+class Copied(Protocol):
+    """What keeps account of what was copied."""
+
+    def add(self, status: os.stat_result) -> None: ...
 
 
 class Rules(NamedTuple):
@@ -44,8 +52,26 @@ class Rules(NamedTuple):
     within: bool
     """copy links that lead out of the copied tree as links, even so"""
     preserve_metadata: bool
-    mount: int | None = None
-    """the ID of the only mount to copy from; None: cross mounts"""
+    new_mode: int = 0o666
+    """the bits of the source's mode that a new file gets without ``preserve_metadata``"""
+    mounts: Literal["cross", "refuse", "skip"] = "cross"
+    without_privileges: bool = False
+    """leave out devices, set-ID bits and capabilities, which have power on the host"""
+    owners: Owners | None = None
+    keep_existing: bool = False
+    """leave files alone that exist"""
+    durable: bool = False
+    """sync each file and directory"""
+    strict: bool = False
+    """report owners and attributes too that only root could keep"""
+
+    @property
+    def finishes_merged(self) -> bool:
+        """Whether a directory that was there gets the metadata of the one merged with it.
+
+        Not from a root to the host: its owner would choose who may write to the host's directory.
+        """
+        return self.preserve_metadata and not self.without_privileges
 
 
 class Original(NamedTuple):
@@ -55,6 +81,8 @@ class Original(NamedTuple):
     status: os.stat_result
     by_link: bool = False
     """found by following a link in the tree"""
+    hollow: bool = False
+    """copied without its content: it is on a mount that is left out"""
 
 
 class FileCopier:
@@ -69,25 +97,45 @@ class FileCopier:
         source: Place,
         target: Place,
         rules: Rules,
-        on_progress: OnProgress | None,
-        tally: Tally | None = None,
+        errors: Errors,
+        on_progress: OnProgress | None = None,
+        progress: CopyProgress | None = None,
     ) -> None:
         self.source = source
         self.target = target
         self.rules = rules
+        self.errors = errors
         self.names: list[str] = []
         """the way from both ends to the file that is being copied"""
         self.blame_source = Blame(lambda: source.below(self.names))
         self.blame_target = Blame(lambda: target.below(self.names))
-        self._tally = Tally() if tally is None else tally
+        self.copied: Copied | None = None
+        """what was copied, where somebody asks for it"""
+        self.on_leftover: Callable[[str], object] | None = None
+        """called with the path of what an earlier copy has left and this one has removed"""
+        self._progress = progress or CopyProgress()
+        self._progress._paths = lambda: (source.below(self.names), target.below(self.names))
         self._on_progress = on_progress
+        self._locks = target.root is None
+        self._patience = _LEASE_PATIENCE
+        self.keeping = Keeping(
+            self._lose, rules.owners, self.leave_out if rules.without_privileges else None
+        )
+        self._new_owner = None if rules.owners is None else self._owner_of_ours(rules.owners)
 
-    def count(self, data: int = 0) -> None:
-        """Count so many more bytes, or one more entry."""
-        self._tally.bytes += data
-        self._tally.entries += not data
+    def count(self, data: int) -> None:
+        """Count so many more bytes."""
+        self._progress.bytes += data
         if self._on_progress is not None:
-            self._on_progress(self._tally)
+            self._on_progress(self._progress)
+
+    def leave_out(self, kind: str) -> None:
+        """Count one thing of this kind that is left out on purpose."""
+        self._progress.left_out[kind] += 1
+
+    def note_growth(self) -> None:
+        """Count a file that grew meanwhile: only what it had first was copied."""
+        self.leave_out("growth")
 
     def copy(self, original: Original, dirfd: int, name: str, replaced: int | None = None) -> None:
         """Copy anything but a directory to ``name`` in the directory ``dirfd``.
@@ -98,33 +146,120 @@ class FileCopier:
             self._copy_regular(original, dirfd, name, replaced)
         else:
             self._copy_unopened(original, dirfd, name)
-        self.count()
+        self.finish(original.status)
+
+    def finish(self, status: os.stat_result) -> None:
+        """Count the copy of a file of this status, from before it was read."""
+        if self.copied is not None:
+            self.copied.add(status)
+        self._progress.entries += 1
+        if self._on_progress is not None:
+            self._on_progress(self._progress)
+
+    def remove_leftovers(self, dirfd: int) -> None:
+        """Remove what copies that were killed have left in a directory of the host."""
+        if self.on_leftover is not None and self.target.root is None:
+            for name in remove_leftovers(dirfd):
+                self.on_leftover(self.target.below([*self.names, name]))
+
+    def is_left_out(self, status: os.stat_result) -> bool:
+        """Return whether a file of this status is a device that is left out."""
+        return self.rules.without_privileges and _is_device(status)
+
+    def new_mode(self, status: os.stat_result) -> int:
+        """Return the mode to create the copy of a file with."""
+        if self.rules.preserve_metadata:
+            return OURS_ALONE if stat.S_ISDIR(status.st_mode) else FILE_OURS_ALONE
+        bits = 0o777 if stat.S_ISDIR(status.st_mode) else self.rules.new_mode
+        return status.st_mode & bits
+
+    def own_directory(self, fd: int) -> None:
+        """Give a new directory, held by ``O_PATH``, to whom what we create belongs."""
+        if self._new_owner is not None and not self.rules.preserve_metadata:
+            self_fd = VerifiedProc.default().self_fd()
+            os.chown(self_fd.entry(fd), *self._new_owner, dir_fd=self_fd.fileno())
+
+    def finish_directory(self, source: int, status: os.stat_result, target: int) -> None:
+        """Give a directory that is complete the metadata of ``source``, or at least its mode.
+
+        A ``source`` of -1 has no attributes. Both may be held by ``O_PATH``.
+        """
+        preserve, durable = self.rules.preserve_metadata, self.rules.durable
+        # Until now it had all rights of its owner.
+        denied = ~status.st_mode & stat.S_IRWXU
+        if not (preserve or durable or denied):
+            return
+        with openat(target, ".", LISTING) as opened:
+            if preserve:
+                metadata.preserve(source, status, opened, self.keeping)
+            elif denied:
+                os.fchmod(opened, stat.S_IMODE(os.fstat(opened).st_mode) & ~denied)
+            if durable:
+                os.fsync(opened)
+
+    def sync_directory(self, dirfd: int) -> None:
+        """Write a directory to the disk (fsync(2))."""
+        with openat(dirfd, ".", LISTING) as opened:
+            os.fsync(opened)
 
     def _copy_regular(
         self, original: Original, dirfd: int, name: str, replaced: int | None
     ) -> None:
-        preserve = self.rules.preserve_metadata
-        with self.blame_source:
-            opened = reopen(original.fd, os.O_RDONLY)
-        mode = OURS_ALONE if preserve or replaced is not None else 0o666
-        with opened as source, NewFile(dirfd, name, mode, self.blame_target) as target:
+        rules = self.rules
+        preserve = rules.preserve_metadata
+        mode = self.new_mode(original.status) if replaced is None else FILE_OURS_ALONE
+        with (
+            self._open(original) as source,
+            NewFile(dirfd, name, mode, self.blame_target) as target,
+        ):
+            if self._locks and name.startswith(PREFIX):
+                # So that it is not taken for a leftover (remove_leftovers).
+                fcntl.flock(target, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if replaced is not None and not preserve:
                 with self.blame_target:
                     # Before the data: the kernel then clears set-ID bits and capabilities as
                     # it does when a file is written to.
                     metadata.adopt(replaced, target)
-            try:
-                copy_data(source, target, self.count)
-            except OSError as error:
-                copied, copy = self.source.below(self.names), self.target.below(self.names)
-                if error.errno in _FAULT_OF_THE_TARGET:
-                    error.filename = copy
-                else:
-                    error.filename, error.filename2 = copied, copy
-                raise
+            elif not preserve:
+                with self.blame_target:
+                    self._own(target)
+            if not original.hollow:
+                self._copy_data(source, target)
             if preserve:
                 with self.blame_target:
-                    metadata.preserve(source, original.status, target)
+                    metadata.preserve(source, original.status, target, self.keeping)
+            if rules.durable:
+                with self.blame_target:
+                    os.fsync(target)
+
+    def _open(self, original: Original) -> Descriptor:
+        if original.hollow:
+            return Descriptor(-1)
+        with self.blame_source:
+            while True:
+                try:
+                    # O_NONBLOCK: while somebody holds a lease (fcntl(2)) open() would wait for
+                    # /proc/sys/fs/lease-break-time, 45 seconds, for each file.
+                    return reopen(original.fd, os.O_RDONLY | os.O_NONBLOCK)
+                except BlockingIOError:
+                    if self._patience <= 0:
+                        reason = "another process holds a lease on it and does not give it up"
+                        raise OSError(EAGAIN, reason) from None
+                start = monotonic()
+                sleep(0.01)
+                self._patience -= monotonic() - start
+
+    def _copy_data(self, source: int, target: int) -> None:
+        try:
+            if copy_data(source, target, self.count):
+                self.note_growth()
+        except OSError as error:
+            copied, copy = self.source.below(self.names), self.target.below(self.names)
+            if error.errno in _FAULT_OF_THE_TARGET:
+                error.filename = copy
+            else:
+                error.filename, error.filename2 = copied, copy
+            raise
 
     def _copy_unopened(self, original: Original, dirfd: int, name: str) -> None:
         """Copy a link or a special file."""
@@ -140,18 +275,21 @@ class FileCopier:
             with self.blame_target, openat(dirfd, name, FIND_NOFOLLOW) as made:
                 if stat.S_IFMT(os.fstat(made).st_mode) != stat.S_IFMT(status.st_mode):
                     raise replaced_meanwhile()
-                metadata.preserve_unopened(original.fd, status, made)
+                metadata.preserve_unopened(original.fd, status, made, self.keeping)
+        elif self._new_owner is not None:
+            with self.blame_target, openat(dirfd, name, FIND_NOFOLLOW) as made:
+                self_fd = VerifiedProc.default().self_fd()
+                os.chown(self_fd.entry(made), *self._new_owner, dir_fd=self_fd.fileno())
 
     def _create_special(self, status: os.stat_result, dirfd: int, name: str) -> None:
         """Create a FIFO, socket or device of the same kind (mknod(2)); nothing is read."""
-        preserve = self.rules.preserve_metadata
-        is_device = stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)
-        if is_device and not preserve:
+        is_device = _is_device(status)
+        path = self.source.below(self.names)
+        if is_device and not self.rules.preserve_metadata:
             raise SpecialFileError(
-                self.source.below(self.names),
-                "will not read a device, and creates one only with preserve_metadata=True",
+                path, "will not read a device, and creates one only with preserve_metadata=True"
             )
-        mode = stat.S_IFMT(status.st_mode) | (OURS_ALONE if preserve else 0o666)
+        mode = stat.S_IFMT(status.st_mode) | (self.new_mode(status) & 0o777)
         with self.blame_target:
             try:
                 os.mknod(name, mode, status.st_rdev, dir_fd=dirfd)
@@ -160,7 +298,33 @@ class FileCopier:
                     raise SpecialFileError(reason="creating a device needs CAP_MKNOD") from error
                 raise
 
+    def _own(self, fd: int) -> None:
+        if self._new_owner is not None:
+            os.fchown(fd, *self._new_owner)
+
+    def _lose(self, error: OSError) -> None:
+        """Report what could not be kept, unless that takes the rights of root."""
+        if error.errno in (EPERM, EACCES) and os.geteuid() != 0 and not self.rules.strict:
+            return
+        error.filename = self.target.below(self.names)
+        self.errors.report_loss(error)
+
+    @staticmethod
+    def _owner_of_ours(owners: Owners) -> tuple[int, int] | None:
+        """Return whom our new files belong to there. None: only root can give them away."""
+        if os.geteuid() != 0:
+            return None
+        try:
+            return owners.of(os.geteuid(), os.getegid())
+        except OSError:
+            # We have no ID there, so what we create stays ours.
+            return None
+
 
 def replaced_meanwhile() -> OSError:
     """Return the ESTALE for something new that is another file by now."""
     return OSError(ESTALE, "replaced by another file during the copy")
+
+
+def _is_device(status: os.stat_result) -> bool:
+    return stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)

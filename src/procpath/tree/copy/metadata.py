@@ -1,35 +1,55 @@
 """Copying modes, times, owners and extended attributes from one file to another.
 
-What ``shutil.copystat`` copies is copied, and the owner where that is permitted; by descriptor,
-never by path. The order matters: chown(2) clears set-ID bits and ``security.capability``, a mode
-without write permission forbids ``user.*`` attributes, and everything changes the times.
+By descriptor, never by path. The order matters: chown(2) clears set-ID bits and
+``security.capability``, a mode without write permission forbids ``user.*`` attributes, and
+everything changes the times. What cannot be kept is reported, and the rest is kept; an ACL that
+cannot be kept takes the rights of its mask out of the mode.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
-from errno import EACCES, EINVAL, ENODATA, ENOSYS, ENOTSUP, EPERM
+from collections.abc import Callable, Iterable
+from errno import ENODATA, ENOSYS, ENOTSUP, EPERM
+from typing import NamedTuple
 
 from procpath import linux
 from procpath.proc import VerifiedProc
+from procpath.tree.copy.acl import ACCESS_ACL, ACL_PREFIX, group_rights, with_owners
+from procpath.tree.copy.owners import Owners
 
-_NOT_TAKEN = frozenset((EACCES, EINVAL, ENODATA, ENOTSUP, EPERM))
-"""Errnos of attributes that the file system does not have (ENOTSUP, EINVAL), that have gone
-(ENODATA), or that take a privilege (EPERM, EACCES). Those are skipped, as ``shutil.copystat``
-does.
-"""
+_CAPABILITY = "security.capability"
+_LABELS = frozenset(("security.selinux", "security.SMACK64"))
+"""Attributes that the target's own policy gives."""
 
-_ACL = "system.posix_acl_"
+OnLoss = Callable[[OSError], object]
+"""Called with the error of what could not be kept."""
 
 
-def preserve(source: int, status: os.stat_result, target: int) -> None:
+class Keeping(NamedTuple):
+    """What is kept of the metadata."""
+
+    on_loss: OnLoss
+    owners: Owners | None = None
+    """by which the source's owners become the target's; None: the same IDs"""
+    on_privilege: Callable[[str], object] | None = None
+    """called with each privilege that is left out; None: none is left out"""
+
+
+def _nothing(_: object) -> None:
+    return
+
+
+PLAIN = Keeping(_nothing)
+
+
+def preserve(source: int, status: os.stat_result, target: int, keeping: Keeping = PLAIN) -> None:
     """Copy the metadata of ``source`` to ``target``, both open files or directories.
 
-    ``status`` is that of the source before it was read.
+    ``status`` is that of the source before it was read. A ``source`` of -1 has no attributes.
     """
-    _take_over(source, status, target)
+    _take_over(source, status, target, keeping)
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
@@ -37,93 +57,193 @@ def adopt(replaced: int, target: int) -> None:
     """Copy to the open file ``target`` what the file that it is going to replace would keep if it
     were written to: everything but the times.
     """
-    _take_over(replaced, os.fstat(replaced), target)
+    _take_over(replaced, os.fstat(replaced), target, PLAIN)
 
 
-def preserve_unopened(source: int, status: os.stat_result, target: int) -> None:
+def preserve_unopened(
+    source: int, status: os.stat_result, target: int, keeping: Keeping = PLAIN
+) -> None:
     """Do as :func:`preserve` for a link or special file, by two ``O_PATH`` descriptors."""
     self_fd = VerifiedProc.default().self_fd()
-    name = self_fd.entry(target)
-    _change_owner(status, lambda uid, gid: os.chown(name, uid, gid, dir_fd=self_fd.fileno()))
-    _copy_attributes_unopened(source, target)
-    if not stat.S_ISLNK(status.st_mode):
-        os.chmod(name, _allowed_mode(status, target), dir_fd=self_fd.fileno())
-    os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=self_fd.fileno())
+    name, directory = self_fd.entry(target), self_fd.fileno()
 
+    def chown(uid: int, gid: int) -> None:
+        os.chown(name, uid, gid, dir_fd=directory)
 
-def _take_over(source: int, status: os.stat_result, target: int) -> None:
-    _change_owner(status, lambda uid, gid: os.fchown(target, uid, gid))
-    _copy_attributes(source, target)
-    os.fchmod(target, _allowed_mode(status, target))
-
-
-def _change_owner(status: os.stat_result, chown: Callable[[int, int], None]) -> None:
-    """Change owner and group, or only the group, as far as that is permitted."""
-    for uid, gid in ((status.st_uid, status.st_gid), (-1, status.st_gid)):
-        try:
-            chown(uid, gid)
-        except OSError as error:
-            # EINVAL: the ID has no mapping in our user namespace, or in the file system's.
-            if error.errno not in (EPERM, EINVAL):
-                raise
-        else:
-            return
-
-
-def _allowed_mode(status: os.stat_result, target: int) -> int:
-    """Return the mode, without the set-ID bits of an owner that ``target`` does not have."""
-    mode = stat.S_IMODE(status.st_mode)
     now = os.fstat(target)
-    if now.st_uid != status.st_uid:
+    is_owner = _change_owner(status, now, chown, keeping)
+    lost_acl = _copy_attributes(_Unopened(source), _Unopened(target), keeping)
+    if not stat.S_ISLNK(status.st_mode):
+        mode = _allowed_mode(status, is_owner, lost_acl, keeping)
+        os.chmod(name, mode, dir_fd=directory)
+    os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=directory)
+
+
+def _take_over(source: int, status: os.stat_result, target: int, keeping: Keeping) -> None:
+    now = os.fstat(target)
+    is_owner = _change_owner(status, now, lambda uid, gid: os.fchown(target, uid, gid), keeping)
+    lost_acl = _copy_attributes(_Opened(source), _Opened(target), keeping)
+    os.fchmod(target, _allowed_mode(status, is_owner, lost_acl, keeping))
+
+
+class _IsOwner(NamedTuple):
+    user: bool
+    group: bool
+
+
+def _change_owner(
+    status: os.stat_result,
+    now: os.stat_result,
+    chown: Callable[[int, int], None],
+    keeping: Keeping,
+) -> _IsOwner:
+    """Change owner and group, or only the group, as far as that is permitted."""
+    uid, gid = status.st_uid, status.st_gid
+    if keeping.owners is not None:
+        try:
+            uid, gid = keeping.owners.of(uid, gid)
+        except OSError as error:
+            keeping.on_loss(error)
+            return _IsOwner(False, False)
+    if (now.st_uid, now.st_gid) == (uid, gid):
+        return _IsOwner(True, True)
+    try:
+        chown(uid, gid)
+    except OSError as error:
+        lost = error
+    else:
+        return _IsOwner(True, True)
+    is_group = gid == now.st_gid
+    if not is_group:
+        try:
+            chown(-1, gid)
+            is_group = True
+        except OSError:
+            # The first error is the one to report.
+            is_group = False
+    keeping.on_loss(lost)
+    return _IsOwner(uid == now.st_uid, is_group)
+
+
+def _allowed_mode(
+    status: os.stat_result, is_owner: _IsOwner, lost_acl: bytes | None, keeping: Keeping
+) -> int:
+    """Return the mode, without the set-ID bits of an owner that the target does not have."""
+    mode = stat.S_IMODE(status.st_mode)
+    if not is_owner.user:
         mode &= ~stat.S_ISUID
-    if now.st_gid != status.st_gid:
+    if not is_owner.group:
         mode &= ~stat.S_ISGID
+    if keeping.on_privilege is not None and stat.S_ISREG(status.st_mode):
+        if mode & (stat.S_ISUID | stat.S_ISGID):
+            keeping.on_privilege("set-ID bits")
+        mode &= ~(stat.S_ISUID | stat.S_ISGID)
+    if lost_acl is not None:
+        # With an ACL these bits are its mask: the group itself may have fewer rights (acl(5)).
+        mode &= ~0o070 | group_rights(lost_acl) << 3
     return mode
 
 
-def _copy_attributes(source: int, target: int) -> None:
-    names = _names(source)
-    for name in names:
+class _Opened:
+    """The attributes of an open file; of -1, none."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def names(self) -> list[str]:
+        return os.listxattr(self._fd) if self._fd >= 0 else []
+
+    def get(self, name: str) -> bytes:
+        return os.getxattr(self._fd, name)
+
+    def set(self, name: str, value: bytes) -> None:
+        os.setxattr(self._fd, name, value)
+
+    def remove(self, name: str) -> None:
+        os.removexattr(self._fd, name)
+
+
+class _Unopened(_Opened):
+    """The attributes of an ``O_PATH`` descriptor, through its magic link.
+
+    The descriptor itself is refused (EBADF), and the calls that take a name in a directory are
+    new in Linux 6.13: before, there are no attributes.
+    """
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd)
+        self_fd = VerifiedProc.default().self_fd()
+        self._at = self_fd.fileno(), os.fsencode(self_fd.entry(fd)), 0
+
+    def names(self) -> list[str]:
+        if self._fd < 0:
+            return []
         try:
-            os.setxattr(target, name, os.getxattr(source, name))
+            return [os.fsdecode(name) for name in linux.listxattrat(*self._at)]
         except OSError as error:
-            if error.errno not in _NOT_TAKEN:
+            if error.errno != ENOSYS:
                 raise
-    for name in _names(target):
-        # The new file may have inherited an ACL from its directory (acl(5)) that grants
-        # what the mode of the old one denies.
-        if name.startswith(_ACL) and name not in names:
-            os.removexattr(target, name)
+            return []
+
+    def get(self, name: str) -> bytes:
+        return linux.getxattrat(*self._at, os.fsencode(name))
+
+    def set(self, name: str, value: bytes) -> None:
+        linux.setxattrat(*self._at, os.fsencode(name), value)
+
+    def remove(self, name: str) -> None:
+        linux.removexattrat(*self._at, os.fsencode(name))
 
 
-def _names(fd: int) -> list[str]:
+def _copy_attributes(source: _Opened, target: _Opened, keeping: Keeping) -> bytes | None:
+    """Copy the attributes. Return an ACL that the target did not take."""
+    names = _names(source, keeping)
+    lost_acl = None
+    for name in names:
+        if name == _CAPABILITY and keeping.on_privilege is not None:
+            keeping.on_privilege("file capabilities")
+            continue
+        value = None
+        try:
+            value = source.get(name)
+            if keeping.owners is not None and name.startswith(ACL_PREFIX):
+                value = with_owners(value, keeping.owners)
+            target.set(name, value)
+        except OSError as error:
+            if error.errno == ENODATA or name in _LABELS:
+                # It has gone, or the target has a label of its own.
+                continue
+            if name == ACCESS_ACL:
+                lost_acl = value or b""
+            keeping.on_loss(_about_attribute(error, name))
+    _remove_inherited(target, names)
+    return lost_acl
+
+
+def _remove_inherited(target: _Opened, names: Iterable[str]) -> None:
+    """Remove the ACL that a new file has inherited from its directory (acl(5)).
+
+    It may grant what the mode of the old one denies.
+    """
     try:
-        return os.listxattr(fd)
+        there = target.names()
     except OSError as error:
-        if error.errno not in _NOT_TAKEN:
+        if error.errno not in (ENOTSUP, EPERM):
             raise
+        return
+    for name in there:
+        if name.startswith(ACL_PREFIX) and name not in names:
+            target.remove(name)
+
+
+def _names(source: _Opened, keeping: Keeping) -> list[str]:
+    try:
+        return source.names()
+    except OSError as error:
+        if error.errno != ENOTSUP:
+            keeping.on_loss(_about_attribute(error, "extended attributes"))
         return []
 
 
-def _copy_attributes_unopened(source: int, target: int) -> None:
-    """Do as :func:`_copy_attributes`, through the magic links of ``O_PATH`` descriptors.
-
-    The descriptors themselves are refused (EBADF), and the calls that take a name in a directory
-    are new in Linux 6.13: before, nothing is copied.
-    """
-    self_fd = VerifiedProc.default().self_fd()
-    theirs, ours = (os.fsencode(self_fd.entry(fd)) for fd in (source, target))
-    directory = self_fd.fileno()
-    try:
-        names = linux.listxattrat(directory, theirs, 0)
-    except OSError as error:
-        if error.errno == ENOSYS or error.errno in _NOT_TAKEN:
-            return
-        raise
-    for name in names:
-        try:
-            value = linux.getxattrat(directory, theirs, 0, name)
-            linux.setxattrat(directory, ours, 0, name, value)
-        except OSError as error:
-            if error.errno not in _NOT_TAKEN:
-                raise
+def _about_attribute(error: OSError, name: str) -> OSError:
+    return OSError(error.errno, f"{name} cannot be kept: {error.strerror}")

@@ -17,7 +17,7 @@ from typing import IO, Any, Protocol
 from procpath.resolve.stack import DirectoryStack
 from procpath.tree.copy import metadata
 from procpath.tree.copy.staging import (
-    OURS_ALONE,
+    FILE_OURS_ALONE,
     NewFile,
     Staged,
     TargetLinks,
@@ -59,10 +59,14 @@ def copy_readable(source: Readable, target: Place, follow_symlinks: bool) -> Non
     kind = copy.kind(source)
     if kind == stat.S_IFREG:
         parent = parent_to_write(target, TargetLinks.FOLLOWED)
-        with replacing(parent, copy.blame, lambda replaced: None) as staged:
+        with (
+            parent.dirfd as dirfd,
+            replacing(dirfd, parent.name, copy.blame, lambda replaced: None) as staged,
+        ):
             copy.make_file(source, staged.dirfd, staged.name, staged.replaced)
         return
-    with creating(target, copy.blame) as staged:
+    parent = target.open_parent()
+    with parent.dirfd as dirfd, creating(dirfd, parent.name, copy.blame) as staged:
         if kind == stat.S_IFLNK:
             copy.make_link(source, staged.dirfd, staged.name)
         else:
@@ -94,7 +98,7 @@ class _Copy:
         self, source: Readable, dirfd: int, name: str, replaced: int | None = None
     ) -> None:
         """Make a file with the content of ``source``, and the mode and owner of ``replaced``."""
-        mode = 0o666 if replaced is None else OURS_ALONE
+        mode = 0o666 if replaced is None else FILE_OURS_ALONE
         with _open(source) as reading, NewFile(dirfd, name, mode, self.blame) as made:
             if replaced is not None:
                 with self.blame:

@@ -1,35 +1,51 @@
 """New files and trees, made under a temporary name and renamed when they are complete.
 
-Nothing incomplete is ever seen under the final name. The temporary name, ``.procpath-`` and 16
-random digits in the same directory, is removed on every way out but the end of the process.
+Nothing incomplete is ever seen under the final name. The temporary name, in the same directory,
+is removed on every way out but the end of the process. What a killed process leaves has no lock
+(flock(2)), and the next copy into a directory of the host removes it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
-from errno import EBUSY, EEXIST, EINVAL, EISDIR, ELOOP, ENOSYS
+from errno import EBUSY, EEXIST, EINVAL, EISDIR, ELOOP, ENOSYS, EPERM
 from types import TracebackType
 from typing import Self
 
 from procpath.descriptors import closed_on_error
 from procpath.errors import SpecialFileError, os_error
-from procpath.linux import Descriptor, openat, renameat2
+from procpath.linux import Descriptor, openat, renameat2, statx_or_none
 from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import Parent
 from procpath.resolve.reopen import reopen, require_creatable
 from procpath.tree.places import Blame, Place
 from procpath.tree.removing import remove_own
-from procpath.uapi import CREATE_NEW, FIND_DIRECTORY_NOFOLLOW, FIND_NOFOLLOW, RENAME_NOREPLACE
+from procpath.uapi import (
+    CREATE_NEW,
+    FIND_DIRECTORY_NOFOLLOW,
+    FIND_NOFOLLOW,
+    LISTING,
+    RENAME_NOREPLACE,
+    STATX_ATTR_APPEND,
+)
+
+PREFIX = ".procpath-unfinished-copy-"
+_TEMPORARY = re.compile(re.escape(PREFIX) + r"[0-9a-f]{16}")
 
 OURS_ALONE = 0o700
 """The mode of what gets its own at the end: until then nobody else can read it, or create
 anything in it.
 """
+
+
+FILE_OURS_ALONE = 0o600
 
 
 class TargetLinks(Enum):
@@ -51,7 +67,7 @@ class NewFile:
     def __init__(self, dirfd: int, name: str, mode: int, blame: Blame) -> None:
         self._blame = blame
         with blame:
-            self._fd = openat(dirfd, name, CREATE_NEW, mode & 0o666)
+            self._fd = openat(dirfd, name, CREATE_NEW, mode & 0o777)
 
     def __enter__(self) -> int:
         return self._fd.value
@@ -73,18 +89,32 @@ def new_directory(dirfd: int, name: str, mode: int) -> Descriptor:
 
 
 class Staged:
-    """A file or tree that is being made under the temporary :attr:`name`."""
+    """A file or tree that is being made in a held directory under the temporary :attr:`name`.
 
-    def __init__(self, parent: Parent, replaced: Descriptor | None = None) -> None:
-        """``parent`` is where it gets its final name; ``replaced`` is taken over."""
-        self._parent = parent
+    Where nothing can be renamed, in an append-only directory, it is made under its final name.
+    """
+
+    def __init__(self, dirfd: int, final: bytes, replaced: Descriptor | None = None) -> None:
+        """``final`` is the name it gets in the end; ``replaced`` is taken over.
+
+        Raises ``EPERM`` if it is to replace something in an append-only directory.
+        """
+        self.dirfd = dirfd
+        self._final = final
         self._replaced = replaced
-        self.dirfd = parent.dirfd.value
-        self.name = f".procpath-{secrets.token_hex(8)}"
+        self.name = f"{PREFIX}{secrets.token_hex(8)}"
         self.replaced = None if replaced is None else replaced.value
         """the file that it is going to replace, opened for writing"""
         self.made: os.stat_result | None = None
         """of the new directory, to recognize another one in its place"""
+        self._lock: Descriptor | None = None
+        self._in_place = False
+        if _is_append_only(dirfd):
+            if replaced is not None:
+                replaced.close()
+                raise OSError(EPERM, "nothing can be replaced in an append-only directory")
+            self._in_place = True
+            self.name = os.fsdecode(final)
 
     def __enter__(self) -> Self:
         return self
@@ -95,24 +125,46 @@ class Staged:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.end(error)
+
+    def lock(self) -> None:
+        """Lock what was made (flock(2)): without its lock it is a leftover of a copy that ended.
+
+        The lock goes with the end of the process, whichever that is.
+        """
+        fd = openat(self.dirfd, self.name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        with closed_on_error(fd) as number:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._lock = fd
+
+    def end(self, error: BaseException | None) -> None:
+        """Remove what is under the temporary name, if there was an error."""
         if self._replaced is not None:
             self._replaced.close()
-        if error is None:
-            return
         try:
-            remove_own(self.dirfd, self.name, self.made)
+            if error is not None and self._in_place:
+                error.add_note("what an append-only directory has got cannot be removed")
+            elif error is not None:
+                remove_own(self.dirfd, self.name, self.made)
         except OSError as left_behind:
-            error.add_note(f"the incomplete copy could not be removed: {left_behind}")
+            if error is not None:
+                error.add_note(f"the incomplete copy could not be removed: {left_behind}")
+        finally:
+            if self._lock is not None:
+                self._lock.close()
 
     def replace(self) -> None:
         """Rename it to the final name, replacing what has that name as rename(2) does."""
-        os.rename(self.name, self._parent.name, src_dir_fd=self.dirfd, dst_dir_fd=self.dirfd)
+        if not self._in_place:
+            os.rename(self.name, self._final, src_dir_fd=self.dirfd, dst_dir_fd=self.dirfd)
 
     def publish(self) -> None:
         """Rename it to the final name. Raises ``EEXIST`` if that is taken."""
+        if self._in_place:
+            return
         temporary = os.fsencode(self.name)
         try:
-            renameat2(self.dirfd, temporary, self.dirfd, self._parent.name, RENAME_NOREPLACE)
+            renameat2(self.dirfd, temporary, self.dirfd, self._final, RENAME_NOREPLACE)
         except OSError as error:
             # ENOSYS: old kernels; EINVAL: file systems such as NFS (rename(2)).
             if error.errno not in (ENOSYS, EINVAL):
@@ -125,7 +177,7 @@ class Staged:
             return
         os.link(
             temporary,
-            self._parent.name,
+            self._final,
             src_dir_fd=self.dirfd,
             dst_dir_fd=self.dirfd,
             follow_symlinks=False,
@@ -135,48 +187,93 @@ class Staged:
 
 @contextmanager
 def replacing(
-    parent: Parent, blame: Blame, require_other: Callable[[os.stat_result], None]
+    dirfd: int, name: bytes, blame: Blame, require_other: Callable[[os.stat_result], None]
 ) -> Iterator[Staged]:
-    """Stage a regular file, which then takes the place of the one that ``parent`` names.
+    """Stage a regular file, which then takes the place of ``name`` in ``dirfd``.
 
-    Takes ``parent`` over. What would refuse to be written to is not replaced either.
-    ``require_other`` raises if a file, given by its status, must not be the one that is replaced.
+    What would refuse to be written to is not replaced either. ``require_other`` raises if a
+    file, given by its status, must not be the one that is replaced.
     """
-    with parent.dirfd:
-        replaced = None
-        with blame:
-            found = _find_replaced(parent)
-        if found is not None:
-            with found as fd:
-                require_other(os.fstat(fd))
-                with blame:
-                    replaced = _open_replaced(fd, parent.dirfd.value)
-        with Staged(parent, replaced) as staged:
-            yield staged
+    replaced = None
+    with blame:
+        try:
+            found = openat(dirfd, name, FIND_NOFOLLOW)
+        except FileNotFoundError:
+            found = None
+    if found is not None:
+        with found as fd:
+            require_other(os.fstat(fd))
             with blame:
-                staged.replace()
+                replaced = _open_replaced(fd, dirfd)
+    with blame:
+        staged = Staged(dirfd, name, replaced)
+    with staged:
+        yield staged
+        with blame:
+            staged.replace()
 
 
 @contextmanager
-def creating(target: Place, blame: Blame) -> Iterator[Staged]:
-    """Stage anything, which then gets the name ``target``. Raises ``EEXIST`` if that is taken."""
-    parent = target.open_parent()
-    with parent.dirfd as dirfd:
+def creating(dirfd: int, name: bytes, blame: Blame) -> Iterator[Staged]:
+    """Stage anything, which then gets the name in ``dirfd``. Raises ``EEXIST`` if it is taken."""
+    with blame:
+        try:
+            os.stat(name, dir_fd=dirfd, follow_symlinks=False)
+        except FileNotFoundError:
+            pass
+        else:
+            raise os_error(EEXIST)
+        staged = Staged(dirfd, name)
+    with staged:
+        yield staged
         with blame:
-            try:
-                os.stat(parent.name, dir_fd=dirfd, follow_symlinks=False)
-            except FileNotFoundError:
-                pass
-            else:
-                raise os_error(EEXIST)
-        with Staged(parent) as staged:
-            yield staged
-            with blame:
-                staged.publish()
+            staged.publish()
+
+
+def remove_leftovers(dirfd: int) -> list[str]:
+    """Remove what copies that were killed have left in a directory, and return its names.
+
+    A file or directory is a leftover by its name, if it is our own, on the same mount, and not
+    locked. Not by a process ID in the name: other PID namespaces have other processes.
+    """
+    with openat(dirfd, ".", LISTING) as listing:
+        names = [name for name in os.listdir(listing) if _TEMPORARY.fullmatch(name)]
+    return [name for name in sorted(names) if _remove_leftover(dirfd, name)]
+
+
+def _remove_leftover(dirfd: int, name: str) -> bool:
+    try:
+        with openat(dirfd, name, FIND_NOFOLLOW) as fd:
+            status = os.fstat(fd)
+            is_ours = status.st_uid == os.geteuid() and mount_id(fd) == mount_id(dirfd)
+            if not is_ours or stat.S_IFMT(status.st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+                return False
+            with reopen(fd, os.O_RDONLY | os.O_NONBLOCK) as opened:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove_own(dirfd, name, status)
+                return True
+    except OSError:
+        # It is in use (EWOULDBLOCK), was just finished (ENOENT), or cannot be removed. The copy
+        # that is to be made needs none of this.
+        return False
+
+
+def _is_append_only(dirfd: int) -> bool:
+    """Return whether files can be created in a directory, but not renamed (chattr(1), ``a``)."""
+    answer = statx_or_none(dirfd, 0)
+    return answer is not None and bool(answer.attributes & STATX_ATTR_APPEND)
 
 
 def parent_to_write(target: Place, links: TargetLinks) -> Parent:
     """Return where a file is created or replaced that is written to ``target``."""
+    parent = _parent_to_write(target, links)
+    if parent.must_be_directory or parent.name == b".":
+        parent.dirfd.close()
+        raise os_error(EISDIR, target.text)
+    return parent
+
+
+def _parent_to_write(target: Place, links: TargetLinks) -> Parent:
     if links is TargetLinks.FOLLOWED:
         return target.open_parent_of_target()
     parent = target.open_parent()
@@ -184,7 +281,7 @@ def parent_to_write(target: Place, links: TargetLinks) -> Parent:
         return parent
     with target.blame, closed_on_error(parent.dirfd) as dirfd:
         # What is not a link here is not followed later either, if it is a link by then.
-        if not is_link(dirfd, parent.name):
+        if not _is_link(dirfd, parent.name):
             return parent
     parent.dirfd.close()
     parent = target.open_parent_of_target()
@@ -197,21 +294,12 @@ def parent_to_write(target: Place, links: TargetLinks) -> Parent:
     return parent
 
 
-def is_link(dirfd: int, name: bytes) -> bool:
+def _is_link(dirfd: int, name: bytes) -> bool:
     """Return whether ``name`` in ``dirfd`` is a symbolic link. False if there is nothing."""
     try:
         return stat.S_ISLNK(os.stat(name, dir_fd=dirfd, follow_symlinks=False).st_mode)
     except FileNotFoundError:
         return False
-
-
-def _find_replaced(parent: Parent) -> Descriptor | None:
-    if parent.must_be_directory or parent.name == b".":
-        raise os_error(EISDIR)
-    try:
-        return openat(parent.dirfd.value, parent.name, FIND_NOFOLLOW)
-    except FileNotFoundError:
-        return None
 
 
 def _open_replaced(found: int, dirfd: int) -> Descriptor:

@@ -46,7 +46,7 @@ from procpath.tree.copy.archive.reports import OnError, Reports
 from procpath.tree.copy.data import copy_data
 from procpath.tree.copy.files import replaced_meanwhile
 from procpath.tree.copy.metadata import preserve
-from procpath.tree.copy.staging import OURS_ALONE, NewFile, Staged, new_directory
+from procpath.tree.copy.staging import FILE_OURS_ALONE, OURS_ALONE, NewFile, Staged, new_directory
 from procpath.tree.places import Blame, RootedPlace
 from procpath.tree.removing import mount_of_entry
 from procpath.uapi import FIND_NOFOLLOW, LISTING
@@ -257,7 +257,7 @@ class _Extracting:
 
     def _make_file(self, archive: Archive, member: Member) -> None:
         with self._staged() as staged:
-            with NewFile(staged.dirfd, staged.name, OURS_ALONE, self._blame) as fd:
+            with NewFile(staged.dirfd, staged.name, FILE_OURS_ALONE, self._blame) as fd:
                 archive.write_data(member, fd)
                 self._give(fd, member)
                 node = _Node.of(os.fstat(fd))
@@ -316,7 +316,7 @@ class _Extracting:
             raise OSError(EOPNOTSUPP, "the file system has no hard links to it")
         with (
             reopen(found, os.O_RDONLY) as source,
-            NewFile(staged.dirfd, staged.name, OURS_ALONE, self._blame) as target,
+            NewFile(staged.dirfd, staged.name, FILE_OURS_ALONE, self._blame) as target,
         ):
             copy_data(source, target, lambda copied: None)
             preserve(source, status, target)
@@ -336,7 +336,7 @@ class _Extracting:
             if mount != mount_id(dirfd):
                 # In another mount namespace Linux would detach the mount (rename(2)).
                 raise OSError(EBUSY, "a mount point, which cannot be replaced")
-        with Staged(parent) as staged:
+        with Staged(parent.dirfd.value, parent.name) as staged:
             yield staged
 
     def _enter(self, names: Names, *, create: bool = True) -> int:

@@ -84,7 +84,7 @@ class _Packing:
         self._target = target
         self._reports = reports
         self._owners = Owners.of(place.root)
-        self._mount = None if place.cross_mounts else place.root.identity.mnt_id
+        self._mount = None if place.root.options.cross_mounts else place.root.identity.mnt_id
         self._names: list[str] = []
         """the way from the top to the entry that is being written"""
         self._first: dict[_Key, bytes] = {}
