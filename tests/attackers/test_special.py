@@ -48,7 +48,7 @@ LIMIT = 20.0
 """seconds after which what has not happened is not waited for"""
 
 _ROUNDS = 50
-KINDS = ("FIFO", "kernel file", "socket", "device")
+KINDS = ("FIFO", "kernel file", "socket", "device", "block device")
 
 _CLONE_NEWUTS = 0x04000000
 _POSSIBLE = {ENOENT, ENOTDIR, ELOOP, EAGAIN, EEXIST, ENOTEMPTY, ESTALE, EXDEV, EOPNOTSUPP, EINVAL}
@@ -57,6 +57,8 @@ EXDEV of a link to a file of the procfs, EOPNOTSUPP of lchmod() of a link, and E
 names of one special file, or of an account file that is not a regular file."""
 _NAMES = ("file", "victim", "sub/file", "tree/file", "etc/passwd", "etc/group", "many/0")
 _URANDOM = os.makedev(1, 9)
+_EMPTY_LOOP = os.makedev(7, 200)
+"""loop(4): no file is behind it, since losetup(8) takes the first free number"""
 _KERNEL_FILES = {"a": "hostname", "b": "domainname"}
 """Both belong to a UTS namespace (uts_namespaces(7)), so each place has one of its own."""
 
@@ -78,6 +80,8 @@ class _Trap:
             os.write(self._held, CANARY.encode())
         elif kind == "device":
             os.mknod(self.path, stat.S_IFCHR | 0o600, _URANDOM)
+        elif kind == "block device":
+            os.mknod(self.path, stat.S_IFBLK | 0o600, _EMPTY_LOOP)
         elif kind == "socket":
             self._server = socket.socket(socket.AF_UNIX)
             self._server.bind(self.path)
