@@ -26,6 +26,8 @@ COMMANDS = {
     "stat": "print all that is known about a file, or about a link itself",
     "tree": "draw what is below a directory; follows no links",
     "find": "find files by name, type, mode, size, age, owner; follows no links",
+    "tail": "print the ends of files, and follow them through rotation",
+    "du": "print how much space directories take; follows no links",
     "cp": "copy files and trees, out of a root and into it",
     "roots": "list every mount namespace: a process, its container, its operating system",
     "check": "report what procfs, kernel and privileges offer here",
@@ -110,7 +112,19 @@ def _parser() -> argparse.ArgumentParser:
         prog=parser.prog,  # otherwise argparse formats the usage, for which it imports shutil
     )
     for name, summary in COMMANDS.items():
-        commands.add_parser(name, help=summary, description=f"{summary}.", allow_abbrev=False)
+        commands.add_parser(
+            name, help=summary, description=f"{summary}.", allow_abbrev=False, add_help=False
+        )
+    return parser
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """Return a parser with the arguments of all commands, for what is made from it."""
+    parser = _parser()
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                command.add_arguments()
     return parser
 
 
@@ -145,16 +159,22 @@ class _Parser(argparse.ArgumentParser):
 class _CommandParser(_Parser):
     """The arguments of one command, whose module is imported when they are parsed."""
 
+    def add_arguments(self) -> None:
+        """Add the arguments; ``run`` of what is parsed is the function of the command."""
+        command = import_module(f"procpath.commands.{self.prog.rpartition(' ')[2]}")
+        command.add_arguments(self)
+        # After the command, where -h may mean something else.
+        names = ["--help"] if "-h" in self._option_string_actions else ["-h", "--help"]
+        self.add_argument(*names, action="help", help="show this help message and exit")
+        self.set_defaults(run=command.run)
+
     def parse_known_args(  # type: ignore[override]  # typeshed has overloads for a None
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse the arguments; ``run`` of the result is the function of the command."""
-        command = import_module(f"procpath.commands.{self.prog.rpartition(' ')[2]}")
-        command.add_arguments(self)
-        self.set_defaults(run=command.run)
+        """Parse the arguments, and report those that are unknown with the command's usage."""
+        self.add_arguments()
         parsed, unknown = super().parse_known_args(args, namespace or argparse.Namespace())
         if unknown:
-            # Here, and not by the program's parser, which would print its own usage.
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return parsed, unknown
 

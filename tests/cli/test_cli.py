@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import resource
@@ -18,9 +19,12 @@ from pathlib import Path
 import pytest
 
 from helpers.commandline import HOSTILE, OBEYED, as_nobody, here, printed, procpath
+from helpers.processes import living
 from procpath.commands.session import parse_address
 
-COMMANDS = ["resolve", "cat", "ls", "stat", "tree", "find", "roots", "check", "demo"]
+COMMANDS = [
+    *("resolve", "cat", "ls", "stat", "tree", "find", "tail", "du", "roots", "check", "demo"),
+]
 
 
 # Addresses and usage
@@ -31,7 +35,12 @@ COMMANDS = ["resolve", "cat", "ls", "stat", "tree", "find", "roots", "check", "d
     [
         ("1:/x", 1, "/x"),
         ("0042:/", 42, "/"),
+        ("4194304:/", 4194304, "/"),
         ("./1:/x", "./1", "/x"),
+        ("00000001:/x", "00000001", "/x"),
+        ("DEADbeef:/x", "deadbeef", "/x"),
+        ("./deadbeef:/x", "./deadbeef", "/x"),
+        ("deadbeefs:/x", "deadbeefs", "/x"),
         ("/:/", "/", "/"),
         ("dir:/a:b", "dir", "/a:b"),
         ("a:b:/c:/d", "a:b", "/c:/d"),
@@ -51,9 +60,57 @@ def test_address_is_a_holder_and_a_path(typed: str, holder: int | str, path: str
 def test_invalid_address_is_wrong_usage(typed: str) -> None:
     ran = here("ls", typed)
     assert (ran.status, ran.out) == (2, b"")
-    usage, line = ran.err.splitlines()
+    usage, *_, line = ran.err.splitlines()
     assert usage.startswith("usage: procpath ls")
     assert line.startswith("procpath ls: argument ADDRESS: ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("23309/etc/passwd", "23309:/etc/passwd"),
+        ("23309:etc/passwd", "23309:/etc/passwd"),
+        ("/proc/23309/root/etc/passwd", "23309:/etc/passwd"),
+        ("23309", "23309:/"),
+        ("deadbeef:", "deadbeef:/"),
+    ],
+)
+def test_mistaken_address_is_answered_with_what_was_meant(typed: str, meant: str) -> None:
+    assert here("ls", typed).err.endswith(f"; did you mean {meant}?\n")
+
+
+def test_mistaken_command_is_answered_with_what_was_meant() -> None:
+    assert here("fnd", "/:/").err.endswith("unknown command: 'fnd'; did you mean find?\n")
+    assert "choose from resolve, cat" in here("frobnicate").err
+
+
+def test_wrong_option_shows_the_usage_of_the_command() -> None:
+    assert here("ls", "--long", "/:/").err.startswith("usage: procpath ls")
+
+
+def test_name_of_a_process_is_answered_with_its_pid() -> None:
+    name = f"pp{os.getpid()}"
+
+    def be_called() -> None:
+        ctypes.CDLL(None).prctl(15, name.encode(), 0, 0, 0)  # PR_SET_NAME, prctl(2)
+
+    with living(be_called) as pid:
+        ran = here("cat", f"{name}:/etc/\x1b[31m")
+    assert (ran.status, ran.out) == (1, b"")
+    assert ran.err == (
+        f"procpath: {name}: No such file or directory; did you mean {pid}:/etc/\\033[31m?\n"
+    )
+
+
+def test_directory_with_the_name_of_an_id_is_pointed_out(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tree.parent)
+    tree.rename("deadbeef")
+    assert here("ls", "deadbeef:/run").err.endswith(
+        "; the directory of that name is ./deadbeef:/run\n"
+    )
+    assert here("ls", "./deadbeef:/run") == (0, b"x\n", "")
 
 
 @pytest.mark.parametrize(

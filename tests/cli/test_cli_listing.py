@@ -125,6 +125,58 @@ def test_ls_ignores_overlong_account_names(tree: Path) -> None:
     assert (record["owner"], record["uid"]) == (None, 1234)
 
 
+def test_ls_sorts_by_time_or_size(tree: Path) -> None:
+    for number, name in enumerate(("a.conf", "b.conf", "c.conf")):
+        (tree / "etc/app.d" / name).write_bytes(bytes(10 - number))
+        os.utime(tree / "etc/app.d" / name, (number, number))
+    (tree / "etc/app.d/link.conf").unlink()
+    by_time, by_size = ["c.conf", "b.conf", "a.conf"], ["a.conf", "b.conf", "c.conf"]
+    assert printed("ls", "-t", f"{tree}:/etc/app.d") == by_time
+    assert printed("ls", "-S", f"{tree}:/etc/app.d") == by_size
+    listed = json.loads(here("ls", "-t", "--json", f"{tree}:/etc/app.d").out)
+    assert [record["name"] for record in listed] == by_time
+    assert [line.split()[-1] for line in printed("ls", "-lS", f"{tree}:/etc/app.d")] == by_size
+    assert here("ls", "-tS", f"{tree}:/").status == 2
+
+
+def test_ls_shows_directories_themselves(tree: Path) -> None:
+    assert printed("ls", "-d", f"{tree}:/etc") == ["etc"]
+    assert printed("ls", "-d", f"{tree}:/") == ["/"]
+    [line] = printed("ls", "-ld", f"{tree}:/var/run")
+    assert line.startswith("l")
+    assert line.endswith("run -> /run")
+
+
+def test_ls_goes_down_through_no_link(tree: Path) -> None:
+    assert printed("ls", "-R", f"{tree}:/etc") == [
+        *(f"{tree}:/etc:", "app.d", "group", "passwd", ""),
+        *(f"{tree}:/etc/app.d:", "a.conf", "b.conf", "link.conf"),
+    ]
+    assert f"{tree}:/srv/.hidden:" in printed("ls", "-aR", f"{tree}:/")
+    assert f"{tree}:/var/run:" not in printed("ls", "-R", f"{tree}:/var")
+    assert printed("ls", "-R", f"{tree}:/var/run") == [f"{tree}:/var/run:", "x"]
+    records = json.loads(here("ls", "-R", "--json", f"{tree}:/etc").out)
+    assert [record["path"] for record in records] == [
+        *("/etc/app.d", "/etc/group", "/etc/passwd", "/etc/app.d/a.conf", "/etc/app.d/b.conf"),
+        "/etc/app.d/link.conf",
+    ]
+
+
+def test_ls_prints_sizes_as_ls_does(tmp_path: Path) -> None:
+    sizes = [0, 1, 1023, 1024, 1025, 1126, 10239, 10240, 10241, 1 << 20, (1 << 20) - 1]
+    sizes += [1047553, 999 << 20, 1 << 30, (1 << 40) - 1, 3 << 39]
+    for number, size in enumerate(sizes):
+        with open(tmp_path / f"{number:02}", "wb") as file:
+            file.truncate(size)
+    expected = subprocess.check_output(["ls", "-lh", tmp_path], text=True, env={"LC_ALL": "C"})
+    ours = [line.split()[4] for line in printed("ls", "-lh", f"{tmp_path}:/")]
+    assert ours == [line.split()[4] for line in expected.splitlines()[1:]]
+
+
+def test_ls_has_one_name_on_a_line_of_a_terminal(tree: Path) -> None:
+    assert shown("ls", "-1", f"{tree}:/srv", TERM="dumb") == "dangling\nfifo\nloop\n"
+
+
 @pytest.mark.parametrize(("option", "most"), [("-a", 250), ("-l", 700), ("--json", 1000)])
 def test_ls_keeps_little_of_each_entry(tmp_path: Path, option: str, most: int) -> None:
     count = 5000

@@ -19,7 +19,10 @@ from procpath.commands.output import printable, quoted
 
 @pytest.mark.parametrize(
     "arguments",
-    [["ls"], ["ls", "-l"], ["ls", "-la"], ["tree"], ["find"], ["find", "-print0"], ["stat", "-L"]],
+    [
+        *(["ls"], ["ls", "-l"], ["ls", "-la"], ["ls", "-1R"], ["ls", "-lt"], ["ls", "-d"]),
+        *(["tree"], ["find"], ["find", "-print0"], ["stat", "-L"]),
+    ],
     ids=shlex.join,
 )
 @pytest.mark.parametrize("path", ["/", "/d", "/link", f"/d/{HOSTILE}", f"/{HOSTILE}"])

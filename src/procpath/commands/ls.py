@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from procpath import RootedPath
 from procpath.commands.entry import Entry, OnError, Owners, local_time
-from procpath.commands.output import Cell, Output
-from procpath.commands.session import Session, add_addresses, add_json
+from procpath.commands.output import Cell, Output, human
+from procpath.commands.session import Session, add_addresses, add_human, add_json
 from procpath.linux import Descriptor
 
 _NOT_A_DIRECTORY = (ENOTDIR, ENOENT, ELOOP)
@@ -34,49 +34,87 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with mode, links, owner, group, size, time of change, and where links lead",
     )
     parser.add_argument("-a", "--all", action="store_true", help="names that begin with a dot too")
+    parser.add_argument("-d", dest="itself", action="store_true", help="directories themselves")
+    add_human(parser, "with -l, sizes as 1.5K, 12M, 3.0G")
+    parser.add_argument("-1", dest="one", action="store_true", help="one name on a line")
+    parser.add_argument(
+        "-R", dest="recursive", action="store_true", help="what is in the directories too"
+    )
+    order = parser.add_mutually_exclusive_group()
+    order.add_argument(
+        "-t", dest="order", action="store_const", const=_newest, help="newest first, by their mtime"
+    )
+    order.add_argument(
+        "-S", dest="order", action="store_const", const=_largest, help="largest first"
+    )
     add_json(parser)
 
 
 def run(args: argparse.Namespace, session: Session) -> None:
     """List each address."""
-    if args.json:
-        _print_json(args, session)
-        return
     out = session.out
+    if args.json:
+        with out.json_array() as emit:
+            for address, path in session.paths(args.addresses):
+                owners = Owners(path.root_handle)
+                on_error = partial(session.blame, address)
+                with session.telling(address):
+                    for listing in _listings(path, args, on_error):
+                        for entry in listing.entries(on_error):
+                            emit(entry.record(address, owners))
+        return
     before = ""
     for address, path in session.paths(args.addresses):
-        with session.telling(address), _listing(path, args.all) as listing:
-            if len(args.addresses) > 1:
-                out.print(f"{before}{out.name(str(address))}:")
-                before = "\n"
-            on_error = partial(session.blame, address)
-            if args.long:
-                owners = Owners(path.root_handle)
-                out.table(_LongRows(listing.entries(on_error), owners, out), right=_RIGHT)
-            elif out.is_terminal:
-                out.columns([entry.cell(out) for entry in listing.entries(on_error)])
-            else:
-                for name in listing.names:
-                    out.print(name)
+        owners = Owners(path.root_handle)
+        on_error = partial(session.blame, address)
+        with session.telling(address):
+            for listing in _listings(path, args, on_error):
+                if args.recursive or len(args.addresses) > 1:
+                    out.print(f"{before}{out.name(address.at(listing.path))}:")
+                    before = "\n"
+                _print(listing, args, owners, on_error, out)
 
 
-def _print_json(args: argparse.Namespace, session: Session) -> None:
-    with session.out.json_array() as emit:
-        for address, path in session.paths(args.addresses):
-            with session.telling(address), _listing(path, args.all) as listing:
-                owners = Owners(path.root_handle)
-                for entry in listing.entries(partial(session.blame, address)):
-                    emit(entry.record(address, owners))
+def _print(
+    listing: _Listing, args: argparse.Namespace, owners: Owners, on_error: OnError, out: Output
+) -> None:
+    if args.long:
+        rows = _LongRows(listing.entries(on_error), owners, out, args.human)
+        out.table(rows, right=_RIGHT)
+    elif out.is_terminal and not args.one:
+        out.columns([entry.cell(out) for entry in listing.entries(on_error)])
+    elif out.is_terminal or listing.order:
+        for entry in listing.entries(on_error):
+            cell = entry.cell(out)
+            out.print(out.paint(cell.text, cell.style))
+    else:
+        for name in listing.names:
+            out.print(name)
+
+
+def _newest(entry: Entry) -> tuple[int, str]:
+    return -entry.status.st_mtime_ns, entry.name
+
+
+def _largest(entry: Entry) -> tuple[int, str]:
+    return -entry.status.st_size, entry.name
 
 
 class _Listing(NamedTuple):
     """The names to list, and how to look at one."""
 
+    path: str
+    """in-root path of the directory"""
     names: list[str]
     look: Callable[[str, OnError], Entry]
+    order: Callable[[Entry], tuple[int, str]] | None
 
-    def entries(self, on_error: OnError) -> Iterator[Entry]:
+    def entries(self, on_error: OnError) -> Iterable[Entry]:
         """Look at each name; ``on_error`` is called with the errors."""
+        found = self._looked_at(on_error)
+        return found if self.order is None else sorted(found, key=self.order)
+
+    def _looked_at(self, on_error: OnError) -> Iterator[Entry]:
         for name in self.names:
             try:
                 yield self.look(name, on_error)
@@ -85,22 +123,59 @@ class _Listing(NamedTuple):
                 on_error(error)
 
 
+def _listings(path: RootedPath, args: argparse.Namespace, on_error: OnError) -> Iterator[_Listing]:
+    """Yield the listing of a directory, and of those in it if that is asked for."""
+    if not (args.recursive and not args.itself and path.is_dir()):
+        with _listing(path, args) as listing:
+            yield listing
+        return
+
+    def on_directory_error(error: OSError) -> None:
+        if error.filename == str(path):
+            raise error
+        on_error(error)
+
+    for directory, dirnames, filenames in path.walk(on_error=on_directory_error):
+        if not args.all:
+            dirnames[:] = (name for name in dirnames if not name.startswith("."))
+            filenames = [name for name in filenames if not name.startswith(".")]
+        dirnames.sort()
+        names = sorted([*dirnames, *filenames])
+        yield _Listing(
+            str(directory),
+            names,
+            partial(_of_child, directory),
+            args.order,
+        )
+
+
+def _of_child(directory: RootedPath, name: str, on_error: OnError) -> Entry:
+    return Entry.of(directory / name, on_error)
+
+
 @contextmanager
-def _listing(path: RootedPath, hidden_too: bool) -> Iterator[_Listing]:
+def _listing(path: RootedPath, args: argparse.Namespace) -> Iterator[_Listing]:
     """List a directory, which is held meanwhile, or anything else by itself."""
-    try:
-        fd = path.root_handle.open(str(path), os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        if error.errno not in _NOT_A_DIRECTORY:
-            raise
-        fd = None
+    fd = None
+    if not args.itself:
+        try:
+            fd = path.root_handle.open(str(path), os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            if error.errno not in _NOT_A_DIRECTORY:
+                raise
     if fd is None:
-        yield _Listing([Entry.of(path).name], lambda _, on_error: Entry.of(path, on_error))
+        name = Entry.of(path).name
+        yield _Listing(str(path), [name], lambda _, on_error: Entry.of(path, on_error), args.order)
         return
     with Descriptor(fd):
-        names = sorted(name for name in os.listdir(fd) if hidden_too or not name.startswith("."))
+        names = sorted(name for name in os.listdir(fd) if args.all or not name.startswith("."))
         top = str(path).rstrip("/")
-        yield _Listing(names, lambda name, on_error: Entry.of_child(fd, f"{top}/{name}", on_error))
+        yield _Listing(
+            str(path),
+            names,
+            lambda name, on_error: Entry.of_child(fd, f"{top}/{name}", on_error),
+            args.order,
+        )
 
 
 class _LongRows:
@@ -109,9 +184,12 @@ class _LongRows:
     The ``stat_result`` of each of 300,000 files would take 200 MiB more.
     """
 
-    def __init__(self, entries: Iterable[Entry], owners: Owners, out: Output) -> None:
+    def __init__(
+        self, entries: Iterable[Entry], owners: Owners, out: Output, is_human: bool
+    ) -> None:
         self._owners = owners
         self._out = out
+        self._size = human if is_human else str
         self._shown = [
             (
                 entry.status.st_mode,
@@ -133,7 +211,7 @@ class _LongRows:
                 Cell(str(links)),
                 Cell(name(str(self._owners.user(uid)))),
                 Cell(name(str(self._owners.group(gid)))),
-                Cell(str(size)),
+                Cell(size if isinstance(size, str) else self._size(size)),
                 Cell(local_time(seconds, "%Y-%m-%d %H:%M")),
                 cell,
             ]

@@ -217,6 +217,20 @@ def quoted(name: str) -> str:
     return name if _NEEDS_NO_QUOTES.fullmatch(name) else shlex.quote(name)
 
 
+def human(size: int) -> str:
+    """Return a number of bytes as ls(1) and du(1) print it with ``-h``: rounded up, 1.5K, 12M."""
+    if size < 1024:
+        return str(size)
+    for power, unit in enumerate("KMGTPEZY", 1):
+        tenths = -(-size * 10 // 1024**power)
+        if tenths < 100:
+            return f"{tenths // 10}.{tenths % 10}{unit}"
+        whole = -(-size // 1024**power)
+        if whole < 1024:
+            return f"{whole}{unit}"
+    raise ValueError(f"no file has {size} bytes")
+
+
 def shortened(text: str, width: int) -> str:
     """Return ``text`` cut to ``width`` columns, with dots at its end if it was longer."""
     used, end = 0, 0

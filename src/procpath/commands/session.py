@@ -232,6 +232,11 @@ def add_json(parser: argparse.ArgumentParser | argparse._MutuallyExclusiveGroup)
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
+def add_human(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add ``-h``, as ``human``; the help is then printed by ``--help`` alone."""
+    parser.add_argument("-h", dest="human", action="store_true", help=text)
+
+
 def add_special(parser: argparse.ArgumentParser) -> None:
     """Add ``--special``, as ``special_files``, an option of the roots."""
     parser.add_argument(
