@@ -30,6 +30,7 @@ ROOMS = [
     "patterns",
     "lexical",
     "tree",
+    "handing",
     "protocols",
     "cgroups",
     "inventory",

@@ -14,7 +14,8 @@ import socket
 import stat
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from errno import EINVAL, EISDIR, ESTALE
 from functools import partial
 from types import new_class
@@ -1060,6 +1061,28 @@ class RootedPath(LexicalPath, from_segments=True):
         return target
 
     # For other programs
+
+    def as_file(
+        self, *, siblings: Iterable[str] = (), limit: int = 1 << 30
+    ) -> AbstractContextManager[pathlib.Path]:
+        """Return a context manager for a private copy on the host, removed at its end.
+
+        It gives a ``pathlib.Path`` of the same name, ``root`` for ``/``. For libraries and
+        programs that resolve or look at the name that they are given, for which :meth:`pin` is
+        wrong. What is written to the copy is lost.
+
+        ``siblings`` name files beside the resolved one that come along where they exist, such as
+        ``("{name}-wal", "{name}-shm")`` of SQLite. ``limit`` bounds the bytes of all files
+        together, and there may be a million of them: ``EFBIG``. In a directory, links to what is
+        in it lead there in the copy too; other links and special files are left out, and errors
+        in the ``with`` block have a note of them. Files have mode 0o600, directories 0o700.
+
+        What changes meanwhile is copied again, and after some times ``EBUSY``. Besides, raises
+        what :meth:`open` raises. A process that is killed leaves the copy behind.
+        """
+        from procpath import handing
+
+        return handing.as_file(self._root, str(self), self._raw, siblings, limit)
 
     def pin(self, *, follow_symlinks: bool = True) -> PinnedPath:
         """Hold the file open, with a name for programs and libraries that take host paths.

@@ -239,7 +239,7 @@ def test_what_cannot_be_read_is_told_and_the_rest_kept(tmp_path: Path) -> None:
             (EACCES, "/c"),
             (EACCES, "/d"),
         ]
-        note = RootedPath(tmp_path / "tree").root_handle.note
+        note = RootedPath(tmp_path / "tree").root_handle.note.root
         assert [error.__notes__ for error in errors] == [[note]] * 3
         target = io.BytesIO()
         with pytest.raises(PermissionError) as raised:
