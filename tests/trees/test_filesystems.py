@@ -57,6 +57,38 @@ def test_everything_is_kept(kind: str, tmp_path: Path) -> None:
     on(kind, tmp_path, inside)
 
 
+@pytest.mark.skipif("ext4" not in FILE_SYSTEMS, reason="no mkfs.ext4")
+def test_inode_number_used_again_is_another_file(tmp_path: Path) -> None:
+    """Of two names of a file one is copied, and then the other is a new file of that number."""
+
+    def inside(top: Path) -> None:
+        write(top / "tree/a", "first")
+        write(top / "tree/m", "between")
+        os.link(top / "tree/a", top / "tree/z")
+        number = (top / "tree/a").stat().st_ino
+        again: list[Path] = []
+
+        def use_again(progress: copying.CopyProgress) -> None:
+            if again or not progress.source.endswith("/m"):
+                return
+            for name in ("a", "z"):
+                (top / "tree" / name).unlink()
+            for attempt in range(100):
+                again.append(write(top / f"tree/z{attempt or ''}", "second"))
+                if again[-1].stat().st_ino == number:
+                    os.link(again[-1], top / "other name")
+                    if attempt:
+                        again[-1].rename(top / "tree/z")
+                    return
+            raise AssertionError("the file system does not use the number again")
+
+        RootedPath(top, "tree").copy(top / "out", on_progress=use_again)
+        assert (top / "out/a").read_text() == "first"
+        assert (top / "out/z").read_text() == "second"
+
+    on("ext4", tmp_path, inside)
+
+
 @pytest.mark.parametrize("kind", CLONING)
 def test_a_copy_shares_blocks_if_possible(kind: str, tmp_path: Path) -> None:
     def inside(top: Path) -> None:

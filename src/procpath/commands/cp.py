@@ -153,9 +153,13 @@ def _ending_on_signals() -> Iterator[None]:
     SIGHUP stays ignored under nohup(1). Signals reach the main thread alone.
     """
 
+    ended = False
+
     def end(number: int, _: object) -> None:
-        for each in handled:
-            signal.signal(each, signal.SIG_IGN)
+        nonlocal ended
+        if ended:
+            return
+        ended = True
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + number)
