@@ -125,11 +125,10 @@ class Archive:
         while True:
             raw = self._read_header()
             if raw is None or not raw.strip(b"\0"):
-                if is_first and raw is None:
-                    _broken("it is empty")
-                # An end between the headers of one member is not the end of the archive.
                 if records or names:
                     _broken("it ends within a member")
+                if is_first and raw is None:
+                    _broken("it is empty")
                 return None
             info = _parse(raw)
             if info.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
@@ -159,17 +158,17 @@ class Archive:
         name = names.get(tarfile.GNUTYPE_LONGNAME) or _name(raw)
         name = records.get(b"GNU.sparse.name") or records.get(b"path") or name
         link = names.get(tarfile.GNUTYPE_LONGLINK) or raw[157:257].partition(b"\0")[0]
-        kind = (
-            tarfile.REGTYPE if info.type in (tarfile.AREGTYPE, tarfile.CONTTYPE) else raw[156:157]
-        )
+        # Not as tarfile has it, which goes by the header's part of the name.
+        kind = raw[156:157]
+        if kind in (tarfile.AREGTYPE, tarfile.CONTTYPE):
+            kind = tarfile.REGTYPE
         stored = _whole(records.get(b"size"), info.size)
         if stored < 0:
             _broken("a member has a negative size")
         if kind in _WITHOUT_DATA:
             stored = 0
         elif kind == tarfile.REGTYPE and name.endswith(b"/"):
-            # The way of the oldest archives to say that it is a directory. By the whole name: the
-            # header's part of a long one may end in a slash too.
+            # The way of the oldest archives to say that it is a directory.
             kind = tarfile.DIRTYPE
         self._expect_data(stored)
         size, segments = stored, [Segment(0, stored)] if stored else []
@@ -345,6 +344,8 @@ def _pax_records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         if length is None:
             _broken("an extended header has an invalid record")
         end = position + int(length[0])
+        if end <= length.end():
+            _broken("an extended header has an invalid record")
         keyword, equals, value = data[length.end() + 1 : end - 1].partition(b"=")
         if not equals or end > len(data) or data[end - 1] != ord("\n"):
             _broken("an extended header has an invalid record")
