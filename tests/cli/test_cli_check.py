@@ -91,6 +91,33 @@ def test_check_fails_where_no_procfs_can_be_trusted(tmp_path: Path) -> None:
     assert "superblock magic" in details["procfs by mounted"]
 
 
+def test_check_fails_where_something_is_mounted_on_proc() -> None:
+    def look() -> Ran:
+        VerifiedProc.default()
+        linux.mount(b"tmpfs", b"/proc", b"tmpfs")
+        return here("check", "--json")
+
+    ran = private_mounts(look)
+    assert ran.status == 1
+    unsafe = [each["name"] for each in json.loads(ran.out)["findings"] if each["unsafe"]]
+    assert "procfs by mounted" in unsafe
+    assert ran.err
+
+
+def test_check_fails_beside_the_other_procpath(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "procpath-1.15.1.dist-info").mkdir()
+    metadata = tmp_path / "procpath-1.15.1.dist-info/METADATA"
+    metadata.write_text("Metadata-Version: 2.1\nName: procpath\nVersion: 1.15.1\n")
+    assert "which excludes rootedpath" in "\n".join(printed("check"))
+    monkeypatch.syspath_prepend(tmp_path)
+    ran = here("check")
+    assert ran.status == 1
+    [line] = ran.err.splitlines()
+    assert line.startswith("procpath: no other procpath: PyPI's procpath 1.15.1 is installed too")
+
+
 # --proc
 
 

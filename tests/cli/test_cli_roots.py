@@ -212,7 +212,7 @@ def test_our_own_namespace_is_marked() -> None:
         assert (unshared["is_ours"], unshared["is_our_namespace"]) == (True, False)
         [ours] = [entry for entry in listed if entry["is_our_namespace"]]
         assert ours["mount_namespace"] == own
-        marks = [line for line in here("roots").lines if "(our namespace)" in line]
+        marks = [line for line in here("roots").lines if "(ours)" in line]
         assert [line.split()[1] for line in marks] == [str(own)]
 
 

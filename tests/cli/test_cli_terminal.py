@@ -97,3 +97,27 @@ def test_ls_fills_the_columns_of_a_terminal(tmp_path: Path) -> None:
     ]
     narrow = shown("ls", f"{tmp_path}:/", columns=5, TERM="dumb").splitlines()
     assert narrow == [*(f"name-{number:02}" for number in range(1, 12)), "日本日本"]
+
+
+@pytest.mark.parametrize("columns", [80, 180])
+@pytest.mark.parametrize("command", ["roots", "check"])
+def test_tables_are_as_wide_as_the_terminal(command: str, columns: int) -> None:
+    lines = shown(command, columns=columns, TERM="dumb").splitlines()
+    # What goes to standard error is a message, not a table.
+    table = [line for line in lines if not line.startswith("procpath: ")]
+    assert max(map(len, table)) <= columns
+
+
+def test_wrapped_text_loses_no_word() -> None:
+    wide, narrow = (shown("check", columns=columns, TERM="dumb") for columns in (500, 80))
+    changing = re.compile(r"0:[0-9]+|[0-9]{3,}")  # devices and numbers of this process
+    words = [changing.sub("#", text).split() for text in (wide, narrow)]
+    assert words[0] == words[1]
+    assert len(narrow.splitlines()) > len(wide.splitlines())
+
+
+def test_colours_survive_wrapping() -> None:
+    colored = shown("check", columns=60, TERM="xterm")
+    plain = shown("check", columns=60, TERM="xterm", NO_COLOR="1")
+    changing = re.compile(r"\033\[[0-9;]*m|0:[0-9]+|[0-9]{3,}")
+    assert changing.sub("", colored).split() == changing.sub("", plain).split()

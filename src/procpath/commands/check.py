@@ -1,7 +1,8 @@
 """``procpath check``: report what procfs, kernel and privileges offer here, and how it is used.
 
 Everything is tried, nothing concluded from a version: seccomp filters, security modules and
-backports make those wrong. Fails if no procfs can be trusted.
+backports make those wrong. Fails if something is unsafe: a ``/proc`` that is none, or another
+distribution whose files replace ours.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import NamedTuple, get_args
 from procpath import Root, VerifiedProc, linux, uapi
 from procpath.commands.output import Cell, printable
 from procpath.commands.session import Session, add_json
+from procpath.errors import UnverifiedProcError
 from procpath.proc.source import Source
 from procpath.resolve.kernel import openat2_refusal
 
@@ -38,6 +40,8 @@ _WHY = {
 }
 """Why openat2 is refused. systemd-nspawn and old Docker do the second (cap-std #147)."""
 
+_ALONE = "no other procpath"
+
 _STYLES = {"yes": "good", "no": "bad", "passed": "good", "unavailable": "note"}
 
 
@@ -48,6 +52,8 @@ class Finding(NamedTuple):
     available: bool
     detail: str
     """how it was found, what is missing, or what it is good for"""
+    unsafe: bool = False
+    """whether it is missing because somebody tampered with it"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, session: Session) -> None:
     """Print what was found."""
-    findings = [*_kernel(), *_sources(session.proc_path)]
+    findings = [*_kernel(), *_sources(session.proc_path), _other_distribution()]
     proc = session.proc
     if proc is not None:
         try:
@@ -70,6 +76,10 @@ def run(args: argparse.Namespace, session: Session) -> None:
         _print_json(findings, proc, session)
     else:
         _print(findings, proc, session)
+    for finding in findings:
+        # Without any procfs that has been told already.
+        if finding.unsafe and (proc is not None or finding.name == _ALONE):
+            session.complain(finding.name, finding.detail)
 
 
 def _kernel() -> Iterator[Finding]:
@@ -108,9 +118,28 @@ def _sources(path: str) -> Iterator[Finding]:
                 chosen = next(check for check in proc.checks if check.name == f"source {source}")
                 yield Finding(name, True, chosen.detail)
         except OSError as error:
-            yield Finding(name, False, error.strerror or str(error))
+            unsafe = isinstance(error, UnverifiedProcError)
+            yield Finding(name, False, error.strerror or str(error), unsafe)
         except ValueError as error:
             yield Finding(name, False, str(error))
+
+
+def _other_distribution() -> Finding:
+    """Look for PyPI's project procpath, which has the same import and command as ours."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        other = version("procpath")
+    except PackageNotFoundError:
+        detail = "PyPI's project procpath, which excludes rootedpath, is not installed"
+        return Finding(_ALONE, True, detail)
+    return Finding(
+        _ALONE,
+        False,
+        f"PyPI's procpath {other} is installed too, and the files of one replace the other's: "
+        "uninstall both, then install rootedpath",
+        True,
+    )
 
 
 def _privileges(proc: VerifiedProc) -> Iterator[Finding]:
@@ -138,15 +167,17 @@ def _print(findings: list[Finding], proc: VerifiedProc | None, session: Session)
         [
             _row(("FEATURE", "HERE", "DETAIL"), "heading"),
             *(
-                _row((name, "yes" if available else "no", detail))
-                for name, available, detail in findings
+                _row((each.name, "yes" if each.available else "no", each.detail))
+                for each in findings
             ),
-        ]
+        ],
+        wrapped=2,
     )
     if proc is not None:
         out.print(f"\nprocfs: {proc.path}, by {proc.source}")
         out.table(
-            [_row((each.entry, each.outcome, each.name, each.detail)) for each in proc.checks]
+            [_row((each.entry, each.outcome, each.name, each.detail)) for each in proc.checks],
+            wrapped=3,
         )
     name, why = _resolver()
     out.print(f"\nresolver: {name}, because {why}")

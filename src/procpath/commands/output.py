@@ -13,7 +13,7 @@ import re
 import shlex
 import sys
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from errno import EAGAIN, EBADF
 from typing import NamedTuple, TextIO
@@ -42,6 +42,11 @@ _DOTS = "..."
 _CHARACTERS_IN_A_COLUMN = 8
 _GAP = 2
 """spaces between two columns"""
+_NARROWEST = 8
+"""columns that a cell keeps, however narrow the terminal is"""
+_NARROWEST_TEXT = 30
+"""columns for a text that goes on below itself"""
+_INDENT = 4
 _WIDEST = 100
 """columns up to which other rows are aligned with a cell"""
 
@@ -122,27 +127,76 @@ class Output:
             return False
         return True
 
-    def table(self, rows: Iterable[Sequence[Cell]], right: Collection[int] = ()) -> None:
+    def table(
+        self,
+        rows: Iterable[Sequence[Cell]],
+        right: Collection[int] = (),
+        limits: Mapping[int, int] | None = None,
+        wrapped: int | None = None,
+    ) -> None:
         """Print rows in aligned columns; those numbered in ``right`` are aligned to the right.
 
+        ``limits`` are the columns that are shortened: to that width, or on a terminal so that the
+        rows fit. The column ``wrapped``, the last one, goes on below itself on a terminal.
         ``rows`` is iterated over twice, so a long table may make its cells on the way.
         """
         widths: list[int] = []
         for row in rows:
             widths = [*widths, *[0] * (len(row) - len(widths))]
             widths = list(map(max, widths, (min(_cell_width(cell), _WIDEST) for cell in row)))
+        limits = limits or {}
+        if self.is_terminal:
+            self._fit(widths, limits)
+        else:
+            for column, limit in limits.items():
+                widths[column] = min(widths[column], limit)
         for row in rows:
-            padded = [
-                self._padded(cell, width, number in right)
+            cells = [
+                cell._replace(text=shortened(cell.text, width)) if number in limits else cell
                 for number, (cell, width) in enumerate(zip(row, widths, strict=True))
             ]
+            if wrapped is not None and self.is_terminal:
+                more = self._wrap(cells, widths, wrapped)
+            else:
+                more = []
+            padded = [
+                self._padded(cell, width, number in right)
+                for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
+            ]
             self.print((" " * _GAP).join(padded).rstrip(" "))
+            for line in more:
+                self.print(line)
+
+    def _fit(self, widths: list[int], columns: Collection[int]) -> None:
+        """Make the widest of these columns narrower until the rows fit on the terminal."""
+        excess = sum(widths) + _GAP * (len(widths) - 1) - _room()
+        while excess > 0 and columns:
+            widest = max(columns, key=widths.__getitem__)
+            if widths[widest] <= _NARROWEST:
+                break
+            widths[widest] -= 1
+            excess -= 1
+
+    def _wrap(self, cells: list[Cell], widths: list[int], column: int) -> list[str]:
+        """Cut the last cell of a row where it would be broken; return the lines below it.
+
+        If there is little room for it, all of it goes below.
+        """
+        from textwrap import wrap
+
+        cell = cells[column]
+        indent = sum(widths[:column]) + _GAP * column
+        if indent + _cell_width(cell) <= _room():
+            return []
+        if _room() - indent < _NARROWEST_TEXT:
+            indent = _INDENT
+        lines = wrap(cell.text, max(_room() - indent, _NARROWEST_TEXT), break_on_hyphens=False)
+        cells[column] = cell._replace(text=lines.pop(0) if indent != _INDENT else "")
+        return [" " * indent + self.paint(line, cell.style) for line in lines]
 
     def columns(self, cells: Sequence[Cell]) -> None:
         """Print cells down and then across, in as many columns as fit on the terminal."""
-        import shutil
-
-        room = shutil.get_terminal_size().columns
+        room = _room()
         widths = list(map(_cell_width, cells))
         count = max(1, min(len(cells), room // (_GAP + 1)))
         while True:
@@ -256,6 +310,13 @@ def _encoded(text: str) -> bytes:
     except UnicodeEncodeError:
         # Text such as an os-release; names come from os.fsdecode().
         return text.encode(sys.getfilesystemencoding(), "backslashreplace")
+
+
+def _room() -> int:
+    """Return the columns of the terminal."""
+    from shutil import get_terminal_size
+
+    return get_terminal_size().columns
 
 
 def _cell_width(cell: Cell) -> int:

@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 _SECONDS = 1.0
 """How long a mount namespace may take."""
 
-_ID_COLUMNS = 30
+_LIMITS = {4: 40, 5: 60}
+"""Widths of the columns of operating systems and commands, where the output is no terminal."""
+
+_ID_COLUMNS = 24
 _ID_CHARACTERS = 12
 """of an ID, as docker-ps(1) and crictl show it"""
-_OS_COLUMNS = 40
-_COMMAND_COLUMNS = 60
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -173,9 +174,9 @@ def _os(variables: dict[str, str]) -> str | None:
 
 def _container(record: dict[str, Any]) -> str:
     if record["is_our_namespace"]:
-        return "(our namespace)"
+        return "(ours)"
     if record["is_ours"]:
-        return "(our root)"
+        return "(our /)"
     name = record["id"] or ("" if record["runtime"] else "-")
     shown = printable(name)
     if len(shown) == 64:
@@ -195,9 +196,9 @@ def _print(records: list[dict[str, Any]], session: Session) -> None:
             Cell(str(record["mount_namespace"])),
             Cell(str(record["processes"])),
             Cell(_container(record), "note" if record["is_ours"] else ""),
-            Cell(shortened(printable(record["os"] or "-"), _OS_COLUMNS)),
-            Cell(shortened(printable(record["command"]), _COMMAND_COLUMNS)),
+            Cell(printable(record["os"] or "-")),
+            Cell(printable(record["command"])),
         ]
         for record in records
     ]
-    session.out.table([heading, *rows], right=(0, 1, 2))
+    session.out.table([heading, *rows], right=(0, 1, 2), limits=_LIMITS)
