@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from hatchling import build
 
 from helpers.containers import RuncContainer
 from helpers.support import run_in_child
+from procpath.cli import COMMANDS
 
 PROJECT = Path(__file__).parent.parent
 SOURCES = PROJECT / "src/procpath"
@@ -43,7 +45,7 @@ def _only(wheel: zipfile.ZipFile, suffix: str) -> str:
 
 def test_the_wheel_has_every_module_and_the_typing_marker(wheel: zipfile.ZipFile) -> None:
     sources = {*SOURCES.rglob("*.py"), SOURCES / "py.typed"}
-    shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    shipped = {name for name in wheel.namelist() if not re.search(r"\.(dist-info|data)/", name)}
     assert shipped == {str(path.relative_to(SOURCES.parent)) for path in sources}
 
 
@@ -69,6 +71,46 @@ def test_the_extras_are_testing_and_test(metadata: Message) -> None:
 
 def test_the_command_is_installed(wheel: zipfile.ZipFile) -> None:
     assert "procpath = procpath.__main__:main" in _only(wheel, ".dist-info/entry_points.txt")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "share/bash-completion/completions/procpath",
+        "share/zsh/site-functions/_procpath",
+        "share/fish/vendor_completions.d/procpath.fish",
+        "share/man/man1/procpath.1",
+    ],
+)
+def test_completions_and_man_page_know_every_command(wheel: zipfile.ZipFile, place: str) -> None:
+    text = _only(wheel, f".data/data/{place}").replace("\\-", "-")
+    for command in COMMANDS:
+        assert re.search(rf"\b{command}\b", text)
+    assert "-maxdepth" in text or "-o maxdepth" in text
+    assert os.fspath(PROJECT) not in text
+
+
+def test_bash_completes_commands_and_options(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    script = tmp_path / "procpath"
+    script.write_text(_only(wheel, "/bash-completion/completions/procpath"))
+    completing = f"""
+. {script}
+complete -p procpath | grep -o -- '-F [a-z_]*' | {{ read -r _ function
+complete_words() {{ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); $function procpath
+    "${{!#}}" "" >/dev/null 2>&1; echo "${{COMPREPLY[*]}}"; }}
+complete_words procpath ta
+complete_words procpath ls --j
+}}
+"""
+    completed = subprocess.check_output(["bash", "-c", completing], text=True).splitlines()
+    assert completed == ["tail", "--json"]
+
+
+def test_man_page_is_dated_by_the_build(wheel: zipfile.ZipFile) -> None:
+    first = _only(wheel, "man1/procpath.1").splitlines()[0]
+    assert re.fullmatch(
+        r'\.TH PROCPATH "1" "2020\\-02\\-02" "rootedpath [\d.]+" "User Commands"', first
+    )
 
 
 def test_importing_procpath_imports_nothing_that_it_does_not_name() -> None:

@@ -1,0 +1,64 @@
+"""What a wheel has besides the package: completion for shells and a man page.
+
+Both are made from the parser of the command, so that they say what it does.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.builders.utils import get_reproducible_timestamp
+
+_COMPLETIONS = {
+    "bash": "share/bash-completion/completions/procpath",
+    "zsh": "share/zsh/site-functions/_procpath",
+    "fish": "share/fish/vendor_completions.d/procpath.fish",
+}
+_MAN_PAGE = "share/man/man1/procpath.1"
+
+
+class CommandLineFiles(BuildHookInterface[Any]):
+    """Add the files to a wheel, where pip and others put them below the prefix."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Make the files in a temporary directory."""
+        sys.path.insert(0, os.path.join(self.root, "src"))
+        try:
+            from procpath.cli import whole_parser
+
+            parser = whole_parser()
+        except ImportError as error:
+            # procpath needs Linux; elsewhere the package can be built and has no command.
+            self.app.display_warning(f"no completion and no man page: {error}")
+            return
+        finally:
+            sys.path.pop(0)
+        import shtab
+        from argparse_manpage.manpage import Manpage
+
+        self._directory = Path(tempfile.mkdtemp(prefix="procpath-build-"))
+        os.environ["COLUMNS"] = "80"
+        files = {place: shtab.complete(parser, shell) for shell, place in _COMPLETIONS.items()}
+        page = Manpage(parser)
+        page.date = time.strftime("%Y-%m-%d", time.gmtime(get_reproducible_timestamp()))
+        page.source = f"rootedpath {self.metadata.version}"
+        page.manual = "User Commands"
+        page.description = "look at the files of another process, inside its root"
+        files[_MAN_PAGE] = str(page)
+        for place, text in files.items():
+            file = self._directory / place
+            file.parent.mkdir(parents=True)
+            file.write_text(text, encoding="utf-8")
+            build_data["shared_data"][str(file)] = place
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Remove the temporary directory."""
+        if hasattr(self, "_directory"):
+            shutil.rmtree(self._directory)
