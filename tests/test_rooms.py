@@ -26,6 +26,7 @@ ROOMS = [
     "root",
     "accounts",
     "info",
+    "xattrs",
     "entries",
     "patterns",
     "lexical",

@@ -21,6 +21,7 @@ from procpath.proc import VerifiedProc
 from procpath.resolve.interface import Parent, require_search
 from procpath.root import Root
 from procpath.uapi import FIND_DIRECTORY
+from procpath.xattrs import HeldAttributes
 
 
 def mkdir(root: Root, path: bytes, mode: int) -> None:
@@ -169,6 +170,29 @@ def utime(
             os.utime(name, times, dir_fd=dirfd, follow_symlinks=is_magic)
         else:
             os.utime(name, times, ns=ns, dir_fd=dirfd, follow_symlinks=is_magic)
+
+
+@contextmanager
+def attributes(root: Root, path: bytes, follow_symlinks: bool) -> Iterator[HeldAttributes]:
+    """Hold the file, and give its extended attributes (xattr(7))."""
+    try:
+        with root.find(path) if follow_symlinks else root.find_last(path) as fd:
+            yield HeldAttributes(fd, root.resolver.require_openable)
+    except OSError as error:
+        raise about(error, path, root.note) from None
+
+
+@contextmanager
+def changeable_attributes(
+    root: Root, path: bytes, follow_symlinks: bool
+) -> Iterator[HeldAttributes]:
+    """Do as :func:`attributes`, to change them."""
+    try:
+        with root.find(path) if follow_symlinks else root.find_last(path) as fd:
+            root.resolver.require_changeable(fd)
+            yield HeldAttributes(fd, root.resolver.require_openable)
+    except OSError as error:
+        raise about(error, path, root.note) from None
 
 
 @contextmanager

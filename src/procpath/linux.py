@@ -418,10 +418,12 @@ def getxattrat(dirfd: int, path: bytes, flags: int, name: bytes) -> bytes:
     return value.raw[:size]
 
 
-def setxattrat(dirfd: int, path: bytes, flags: int, name: bytes, value: bytes) -> None:
-    """setxattrat(2) (Linux 6.13): set one extended attribute."""
+def setxattrat(
+    dirfd: int, path: bytes, flags: int, name: bytes, value: bytes, how: int = 0
+) -> None:
+    """setxattrat(2) (Linux 6.13): set one extended attribute; ``how`` is ``XATTR_CREATE`` …"""
     buffer = ctypes.create_string_buffer(value, len(value))
-    args = _XATTR_ARGS.pack(ctypes.addressof(buffer), len(value), 0)
+    args = _XATTR_ARGS.pack(ctypes.addressof(buffer), len(value), how)
     _checked(_setxattrat, uapi.SYS_setxattrat, dirfd, path, flags, name, args, len(args), path=path)
 
 

@@ -800,6 +800,36 @@ class RootedPath(LexicalPath, from_segments=True):
             raise ValueError("utime: you may specify either 'times' or 'ns' but not both")
         entries.utime(self._root, self._raw, times, ns, follow_symlinks)
 
+    def getxattr(self, attribute: str | bytes, *, follow_symlinks: bool = True) -> bytes:
+        """Return the value of an extended attribute, like os.getxattr()."""
+        name = _attribute(attribute)
+        with entries.attributes(self._root, self._raw, follow_symlinks) as held:
+            return held.get(name)
+
+    def listxattr(self, *, follow_symlinks: bool = True) -> list[str]:
+        """Return the names of the extended attributes, like os.listxattr()."""
+        with entries.attributes(self._root, self._raw, follow_symlinks) as held:
+            return held.names()
+
+    def setxattr(
+        self,
+        attribute: str | bytes,
+        value: Buffer,
+        flags: int = 0,
+        *,
+        follow_symlinks: bool = True,
+    ) -> None:
+        """Set an extended attribute, like os.setxattr(); ``flags`` is an ``os.XATTR_*``."""
+        name, data = _attribute(attribute), bytes(memoryview(value))
+        with entries.changeable_attributes(self._root, self._raw, follow_symlinks) as held:
+            held.set(name, data, flags)
+
+    def removexattr(self, attribute: str | bytes, *, follow_symlinks: bool = True) -> None:
+        """Remove an extended attribute, like os.removexattr()."""
+        name = _attribute(attribute)
+        with entries.changeable_attributes(self._root, self._raw, follow_symlinks) as held:
+            held.remove(name)
+
     def _same_root(self, other: Segment) -> Self:
         """Return ``other`` as a path of this root. A host path of pathlib is a TypeError."""
         if isinstance(other, pathlib.Path):
@@ -1233,6 +1263,13 @@ def _known_home(home: str | None) -> str:
     if home is None:
         raise RuntimeError("Could not determine home directory.")
     return home or "/"
+
+
+def _attribute(name: str | bytes) -> bytes:
+    raw = os.fsencode(name)
+    if b"\0" in raw:
+        raise ValueError("embedded null byte")
+    return raw
 
 
 def _pattern_text(pattern: Segment) -> str:

@@ -28,6 +28,10 @@ _NUMBERS: Final = {
     "pidfd_send_signal": 424,
     "pidfd_open": 434,
     "openat2": 437,
+    "setxattrat": 463,
+    "getxattrat": 464,
+    "listxattrat": 465,
+    "removexattrat": 466,
     **{
         "x86_64": {"renameat": 264, "renameat2": 316, "seccomp": 317, "statx": 332},
         "aarch64": {"renameat": 38, "renameat2": 276, "seccomp": 277, "statx": 291},

@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable
-from errno import ENODATA, ENOSYS, ENOTSUP, EPERM
-from typing import NamedTuple
+from errno import ENODATA, ENOTSUP, EPERM
+from typing import NamedTuple, Protocol
 
-from procpath import linux
 from procpath.proc import VerifiedProc
 from procpath.tree.copy.acl import ACCESS_ACL, ACL_PREFIX, group_rights, with_owners
 from procpath.tree.copy.owners import Owners
+from procpath.xattrs import HeldAttributes
 
 _CAPABILITY = "security.capability"
 _LABELS = frozenset(("security.selinux", "security.SMACK64"))
@@ -72,7 +72,7 @@ def preserve_unopened(
 
     now = os.fstat(target)
     is_owner = _change_owner(status, now, chown, keeping)
-    lost_acl = _copy_attributes(_Unopened(source), _Unopened(target), keeping)
+    lost_acl = _copy_attributes(HeldAttributes(source), HeldAttributes(target), keeping)
     if not stat.S_ISLNK(status.st_mode):
         mode = _allowed_mode(status, is_owner, lost_acl, keeping)
         os.chmod(name, mode, dir_fd=directory)
@@ -144,6 +144,15 @@ def _allowed_mode(
     return mode
 
 
+class _Attributes(Protocol):
+    """The extended attributes of a file."""
+
+    def names(self) -> list[str]: ...
+    def get(self, name: bytes) -> bytes: ...
+    def set(self, name: bytes, value: bytes) -> None: ...
+    def remove(self, name: bytes) -> None: ...
+
+
 class _Opened:
     """The attributes of an open file; of -1, none."""
 
@@ -153,49 +162,17 @@ class _Opened:
     def names(self) -> list[str]:
         return os.listxattr(self._fd) if self._fd >= 0 else []
 
-    def get(self, name: str) -> bytes:
+    def get(self, name: bytes) -> bytes:
         return os.getxattr(self._fd, name)
 
-    def set(self, name: str, value: bytes) -> None:
+    def set(self, name: bytes, value: bytes) -> None:
         os.setxattr(self._fd, name, value)
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: bytes) -> None:
         os.removexattr(self._fd, name)
 
 
-class _Unopened(_Opened):
-    """The attributes of an ``O_PATH`` descriptor, through its magic link.
-
-    The descriptor itself is refused (EBADF), and the calls that take a name in a directory are
-    new in Linux 6.13: before, there are no attributes.
-    """
-
-    def __init__(self, fd: int) -> None:
-        super().__init__(fd)
-        self_fd = VerifiedProc.default().self_fd()
-        self._at = self_fd.fileno(), os.fsencode(self_fd.entry(fd)), 0
-
-    def names(self) -> list[str]:
-        if self._fd < 0:
-            return []
-        try:
-            return [os.fsdecode(name) for name in linux.listxattrat(*self._at)]
-        except OSError as error:
-            if error.errno != ENOSYS:
-                raise
-            return []
-
-    def get(self, name: str) -> bytes:
-        return linux.getxattrat(*self._at, os.fsencode(name))
-
-    def set(self, name: str, value: bytes) -> None:
-        linux.setxattrat(*self._at, os.fsencode(name), value)
-
-    def remove(self, name: str) -> None:
-        linux.removexattrat(*self._at, os.fsencode(name))
-
-
-def _copy_attributes(source: _Opened, target: _Opened, keeping: Keeping) -> bytes | None:
+def _copy_attributes(source: _Attributes, target: _Attributes, keeping: Keeping) -> bytes | None:
     """Copy the attributes. Return an ACL that the target did not take."""
     names = _names(source, keeping)
     lost_acl = None
@@ -205,10 +182,10 @@ def _copy_attributes(source: _Opened, target: _Opened, keeping: Keeping) -> byte
             continue
         value = None
         try:
-            value = source.get(name)
+            value = source.get(os.fsencode(name))
             if keeping.owners is not None and name.startswith(ACL_PREFIX):
                 value = with_owners(value, keeping.owners)
-            target.set(name, value)
+            target.set(os.fsencode(name), value)
         except OSError as error:
             if error.errno == ENODATA or name in _LABELS:
                 # It has gone, or the target has a label of its own.
@@ -220,7 +197,7 @@ def _copy_attributes(source: _Opened, target: _Opened, keeping: Keeping) -> byte
     return lost_acl
 
 
-def _remove_inherited(target: _Opened, names: Iterable[str]) -> None:
+def _remove_inherited(target: _Attributes, names: Iterable[str]) -> None:
     """Remove the ACL that a new file has inherited from its directory (acl(5)).
 
     It may grant what the mode of the old one denies.
@@ -233,10 +210,10 @@ def _remove_inherited(target: _Opened, names: Iterable[str]) -> None:
         return
     for name in there:
         if name.startswith(ACL_PREFIX) and name not in names:
-            target.remove(name)
+            target.remove(os.fsencode(name))
 
 
-def _names(source: _Opened, keeping: Keeping) -> list[str]:
+def _names(source: _Attributes, keeping: Keeping) -> list[str]:
     try:
         return source.names()
     except OSError as error:
