@@ -1024,9 +1024,7 @@ class RootedPath(LexicalPath, from_segments=True):
         with _noting(self):
             removing.rmtree(_place(self), handle, cross_mounts=cross_mounts)
 
-    def to_tar(
-        self, fileobj: IO[bytes], *, on_error: Callable[[OSError], object] | None = None
-    ) -> None:
+    def to_tar(self, fileobj: IO[bytes], *, on_error: copying.OnError | None = None) -> None:
         """Write the file or directory to the binary ``fileobj`` as a tar stream (pax).
 
         The archive of a directory has what is in it, named from there; that of a file has the
@@ -1050,7 +1048,7 @@ class RootedPath(LexicalPath, from_segments=True):
         fileobj: IO[bytes],
         *,
         limit: int | None = None,
-        on_error: Callable[[OSError], object] | None = None,
+        on_error: copying.OnError | None = None,
         special: Literal["skip", "keep"] = "skip",
         owners: Literal["mapped", "host"] = "mapped",
     ) -> None:

@@ -36,7 +36,8 @@ def extract_into(target: Address, args: argparse.Namespace, session: Session) ->
         session.complain("-", "a tar stream is to come from standard input")
         return
     special: Literal["skip", "keep"] = "keep" if args.special_files == "allow" else "skip"
-    choices = Extraction(special=special)
+    owners: Literal["mapped", "host"] = "host" if args.numeric else "mapped"
+    choices = Extraction(special=special, owners=owners)
     stream = sys.stdin.buffer
     with _opened(target, args, session) as root:
         if root is not None:

@@ -6,14 +6,16 @@ import os
 from errno import EACCES, EINVAL, ENODATA, ENOTSUP, EPERM
 from typing import Literal
 
-from procpath.tree.copy.archive.owners import ACL, CAPABILITY, Owners
+from procpath.tree.copy.acl import ACL_PREFIX
+from procpath.tree.copy.archive.owners import CAPABILITY, mapped_attribute
+from procpath.tree.copy.owners import Owners
 
 _NOT_TAKEN = frozenset((EACCES, EINVAL, ENODATA, ENOTSUP, EPERM))
 """Errnos of attributes that the file system does not have (ENOTSUP, EINVAL), that have gone
 (ENODATA), or that take a privilege (EPERM, EACCES). Those are skipped, as in a copy.
 """
 
-_HARMLESS = ("user.", ACL, CAPABILITY)
+_HARMLESS = ("user.", ACL_PREFIX, CAPABILITY)
 """What the others mean is up to the host: an overlay obeys ``trusted.overlay.redirect``."""
 
 
@@ -27,7 +29,7 @@ def read_attributes(fd: int, owners: Owners) -> dict[str, bytes]:
             if error.errno not in _NOT_TAKEN:
                 raise
             continue
-        attributes[name] = owners.attribute_inside(name, value)
+        attributes[name] = mapped_attribute(name, value, owners)
     return attributes
 
 
@@ -38,7 +40,7 @@ def write_attributes(
     for name, value in attributes.items():
         if "\0" in name or not (special == "keep" or name.startswith(_HARMLESS)):
             continue
-        mapped = owners.attribute_outside(name, value)
+        mapped = mapped_attribute(name, value, owners)
         try:
             os.setxattr(fd, name, mapped)
         except OSError as error:
@@ -46,7 +48,7 @@ def write_attributes(
                 raise
     for name in _names(fd):
         # It may have inherited an ACL from its directory (acl(5)) that grants what its mode denies.
-        if name.startswith(ACL) and name not in attributes:
+        if name.startswith(ACL_PREFIX) and name not in attributes:
             os.removexattr(fd, name)
 
 

@@ -29,6 +29,7 @@ from errno import (
     EPERM,
     EXDEV,
 )
+from functools import partial
 from typing import Literal, NamedTuple
 
 from procpath.descriptors import closed_on_error
@@ -41,11 +42,13 @@ from procpath.resolve.reopen import reopen
 from procpath.tree.copy.archive.attributes import write_attributes
 from procpath.tree.copy.archive.compression import Readable
 from procpath.tree.copy.archive.members import Archive, Member
-from procpath.tree.copy.archive.owners import Owners
-from procpath.tree.copy.archive.reports import OnError, Reports
+from procpath.tree.copy.archive.owners import owners_into
+from procpath.tree.copy.archive.reports import Reports
 from procpath.tree.copy.data import copy_data
 from procpath.tree.copy.files import replaced_meanwhile
 from procpath.tree.copy.metadata import preserve
+from procpath.tree.copy.owners import Owners
+from procpath.tree.copy.report import OnError
 from procpath.tree.copy.staging import FILE_OURS_ALONE, OURS_ALONE, NewFile, Staged, new_directory
 from procpath.tree.places import Blame, RootedPlace
 from procpath.tree.removing import mount_of_entry
@@ -122,7 +125,7 @@ def extract(
             extracting.run(Archive(source, choices.limit))
         finally:
             extracting.close()
-    reports.close()
+    reports.raise_first()
     return extracting.left_out
 
 
@@ -134,7 +137,8 @@ class _Extracting:
         self._top = top
         self._top_status = os.fstat(top)
         self._special = choices.special
-        self._owners = Owners.of(place.root, choices.owners)
+        self._owners = owners_into(place.root, choices.owners)
+        self._owner_of_ours = _owner_of_ours(self._owners)
         self._reports = reports
         self._names: Names = ()
         """of the member that is being extracted"""
@@ -172,7 +176,7 @@ class _Extracting:
             except OSError as error:
                 if archive.failed:
                     raise
-                self._reports.add(error)
+                self._reports.report(error)
         for names, member in self._links.items():
             self._names = names
             with self._reporting(), self._blame:
@@ -192,7 +196,7 @@ class _Extracting:
         try:
             yield
         except OSError as error:
-            self._reports.add(error)
+            self._reports.report(error)
 
     def _extract(self, archive: Archive, member: Member) -> None:
         """Extract a member, or keep it until everything else is there."""
@@ -274,7 +278,7 @@ class _Extracting:
             else:
                 kind, device = _TYPES[member.kind], _device(member)
                 try:
-                    os.mknod(staged.name, kind | OURS_ALONE, device, dir_fd=staged.dirfd)
+                    os.mknod(staged.name, kind | FILE_OURS_ALONE, device, dir_fd=staged.dirfd)
                 except PermissionError as error:
                     if error.errno == EPERM and kind != stat.S_IFIFO:
                         raise SpecialFileError(reason=_NEEDS_MKNOD) from error
@@ -381,12 +385,12 @@ class _Extracting:
     def _make_parent(self, dirfd: int, name: str) -> Descriptor:
         """Make a directory of which the archive has said nothing yet."""
         made = new_directory(dirfd, name, 0o777)
-        if self._owners.uids is not None:
+        if self._owner_of_ours != (0, 0):
             with closed_on_error(made) as fd:
                 _require_empty(fd)
                 self_fd = VerifiedProc.default().self_fd()
-                with suppress(PermissionError):
-                    os.chown(self_fd.entry(fd), *self._root_owner(), dir_fd=self_fd.fileno())
+                name, magic = self_fd.entry(fd), self_fd.fileno()
+                _change_owner(*self._owner_of_ours, partial(os.chown, name, dir_fd=magic))
         return made
 
     def _give(self, fd: int, member: Member) -> None:
@@ -396,7 +400,7 @@ class _Extracting:
         permission forbids ``user.*`` attributes, and everything changes the times.
         """
         uid, gid, mode = self._owner_and_mode(member)
-        _change_owner(uid, gid, lambda uid, gid: os.fchown(fd, uid, gid))
+        _change_owner(uid, gid, partial(os.fchown, fd))
         with self._reporting(), self._blame:
             write_attributes(fd, member.xattrs, self._owners, self._special)
         os.fchmod(fd, _allowed_mode(mode, uid, gid, fd))
@@ -407,7 +411,7 @@ class _Extracting:
         self_fd = VerifiedProc.default().self_fd()
         name, magic = self_fd.entry(fd), self_fd.fileno()
         uid, gid, mode = self._owner_and_mode(member)
-        _change_owner(uid, gid, lambda uid, gid: os.chown(name, uid, gid, dir_fd=magic))
+        _change_owner(uid, gid, partial(os.chown, name, dir_fd=magic))
         if member.kind != tarfile.SYMTYPE:
             os.chmod(name, _allowed_mode(mode, uid, gid, fd), dir_fd=magic)
         os.utime(name, ns=(member.mtime_ns, member.mtime_ns), dir_fd=magic)
@@ -420,17 +424,10 @@ class _Extracting:
         """
         try:
             with self._blame:
-                return *self._owners.outside(member.uid, member.gid), member.mode
+                return *self._owners.of(member.uid, member.gid), member.mode
         except OSError as error:
-            self._reports.add(error)
-            return *self._root_owner(), member.mode & ~(stat.S_ISUID | stat.S_ISGID)
-
-    def _root_owner(self) -> tuple[int, int]:
-        """Return the owner that is 0 inside, or nobody's number, which chown(2) ignores."""
-        if self._owners.uids is not None:
-            with suppress(OSError):
-                return self._owners.outside(0, 0)
-        return -1, -1
+            self._reports.report(error)
+            return *self._owner_of_ours, member.mode & ~(stat.S_ISUID | stat.S_ISGID)
 
 
 def _split(name: bytes) -> Names:
@@ -443,6 +440,14 @@ def _split(name: bytes) -> Names:
     if ".." in names:
         raise OSError(EXDEV, "a name with '..' in it could lead out of the target")
     return names
+
+
+def _owner_of_ours(owners: Owners) -> tuple[int, int]:
+    """Return the owner of what root made, or nobody's number, which chown(2) ignores."""
+    try:
+        return owners.of(0, 0)
+    except OSError:
+        return -1, -1
 
 
 def _link(found: int, staged: Staged) -> bool:
@@ -482,7 +487,7 @@ def _device(member: Member) -> int:
     return os.makedev(major, minor)
 
 
-def _change_owner(uid: int, gid: int, chown: Callable[[int, int], None]) -> None:
+def _change_owner(uid: int, gid: int, chown: Callable[[int, int], object]) -> None:
     """Change owner and group, or only the group, as far as that is permitted."""
     for owner in (uid, -1):
         try:

@@ -22,8 +22,9 @@ from procpath.resolve.reopen import reopen
 from procpath.resolve.stack import DirectoryStack
 from procpath.tree.copy.archive.attributes import read_attributes
 from procpath.tree.copy.archive.members import BLOCK, XATTR
-from procpath.tree.copy.archive.owners import NOBODY, Owners
-from procpath.tree.copy.archive.reports import OnError, Reports
+from procpath.tree.copy.archive.owners import NOBODY, owners_out_of
+from procpath.tree.copy.archive.reports import Reports
+from procpath.tree.copy.report import OnError
 from procpath.tree.descent import list_names
 from procpath.tree.places import Blame, RootedPlace
 from procpath.tree.removing import MOST_HELD
@@ -72,7 +73,7 @@ def pack(
     packing = _Packing(place, name, target, reports)
     packing.add_top(found)
     packing.end()
-    reports.close()
+    reports.raise_first()
 
 
 class _Packing:
@@ -83,7 +84,7 @@ class _Packing:
         self._prefix = name
         self._target = target
         self._reports = reports
-        self._owners = Owners.of(place.root)
+        self._owners = owners_out_of(place.root)
         self._mount = None if place.root.options.cross_mounts else place.root.identity.mnt_id
         self._names: list[str] = []
         """the way from the top to the entry that is being written"""
@@ -135,7 +136,7 @@ class _Packing:
             with self._blame:
                 return sorted(list_names(dirfd), reverse=True)
         except OSError as error:
-            self._reports.add(error)
+            self._reports.report(error)
             return []
 
     def _add_entry(self, way: DirectoryStack, device: int) -> os.stat_result | None:
@@ -151,7 +152,7 @@ class _Packing:
                     # Removed since it was listed.
                     return None
         except OSError as error:
-            self._reports.add(error)
+            self._reports.report(error)
             return None
         with entry as fd:
             status = os.fstat(fd)
@@ -164,7 +165,7 @@ class _Packing:
                     elif not is_directory and status.st_dev != device:
                         self._place.require_copyable(fd, status)
             except OSError as error:
-                self._reports.add(error)
+                self._reports.report(error)
                 if not is_directory:
                     return None
             if listing is not None:
@@ -208,7 +209,7 @@ class _Packing:
                 flags = os.O_RDONLY | os.O_NONBLOCK
                 opened = reopen(found, flags) if kind == tarfile.REGTYPE else None
         except OSError as error:
-            self._reports.add(error)
+            self._reports.report(error)
             return
         if opened is None:
             written = self._write_header(kind, status, {}, text)
@@ -243,7 +244,7 @@ class _Packing:
                         reason = f"it was cut short while it was read: {size} zeros instead"
                         raise OSError(ESTALE, reason)
             except OSError as error:
-                self._reports.add(error)
+                self._reports.report(error)
                 return
             size -= len(data)
             yield data
@@ -253,7 +254,7 @@ class _Packing:
             with self._blame:
                 return read_attributes(fd, self._owners)
         except OSError as error:
-            self._reports.add(error)
+            self._reports.report(error)
             return {}
 
     def _name(self) -> bytes:
@@ -269,9 +270,9 @@ class _Packing:
             with self._blame:
                 if len(name) > _LONGEST_NAME:
                     raise os_error(ENAMETOOLONG)
-                uid, gid = self._owners.inside(status.st_uid, status.st_gid)
+                uid, gid = self._owners.of(status.st_uid, status.st_gid)
         except OSError as error:
-            self._reports.add(error)
+            self._reports.report(error)
             if error.errno != EOVERFLOW:
                 return False
             uid = gid = NOBODY
