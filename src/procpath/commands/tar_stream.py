@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 from procpath.commands.session import Address, Session
+from procpath.resolve.identity import mount_id
 from procpath.root import Root
 from procpath.tree.copy.archive import Extraction, extract, pack
 from procpath.tree.places import RootedPlace
@@ -26,7 +27,8 @@ def write(source: Address, name: str, args: argparse.Namespace, session: Session
         if root is not None:
             place = _place(root, source)
             with place.find_last() if args.archive else place.find() as found:
-                pack(place, found, name, session.out, _complaining(session))
+                mount = mount_id(found) if args.one_file_system else None
+                pack(place, found, name, session.out, _complaining(session), mount)
 
 
 def extract_into(target: Address, args: argparse.Namespace, session: Session) -> None:
@@ -34,6 +36,9 @@ def extract_into(target: Address, args: argparse.Namespace, session: Session) ->
     # None where it was closed (<&-).
     if sys.stdin is None or sys.stdin.isatty():
         session.complain("-", "a tar stream is to come from standard input")
+        return
+    if args.no_clobber:
+        session.complain("-", "-n does not go with a tar stream: what is there is replaced")
         return
     special: Literal["skip", "keep"] = "keep" if args.special_files == "allow" else "skip"
     owners: Literal["mapped", "host"] = "host" if args.numeric else "mapped"

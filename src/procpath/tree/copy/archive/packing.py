@@ -63,14 +63,22 @@ class _Key(NamedTuple):
 
 
 def pack(
-    place: RootedPlace, found: int, name: str, target: Writable, on_error: OnError | None
+    place: RootedPlace,
+    found: int,
+    name: str,
+    target: Writable,
+    on_error: OnError | None,
+    mount: int | None = None,
 ) -> None:
     """Write what was ``found`` (``O_PATH``) at ``place`` to ``target``, under ``name``.
 
     For a directory ``name`` may be empty: what is in it is then at the top of the archive.
+    ``mount`` is the ID of the only mount to archive; None: those that the root crosses to.
     """
     reports = Reports(on_error, place.root.note)
     packing = _Packing(place, name, target, reports)
+    if mount is not None:
+        packing.mount = mount
     packing.add_top(found)
     packing.end()
     reports.raise_first()
@@ -85,7 +93,7 @@ class _Packing:
         self._target = target
         self._reports = reports
         self._owners = owners_out_of(place.root)
-        self._mount = None if place.root.options.cross_mounts else place.root.identity.mnt_id
+        self.mount = None if place.root.options.cross_mounts else place.root.identity.mnt_id
         self._names: list[str] = []
         """the way from the top to the entry that is being written"""
         self._first: dict[_Key, bytes] = {}
@@ -180,7 +188,7 @@ class _Packing:
 
     def _is_to_enter(self, fd: int, status: os.stat_result, device: int) -> bool:
         """Return whether a directory's contents are wanted: not those of a mount left out."""
-        if self._mount is not None and mount_id(fd) != self._mount:
+        if self.mount is not None and mount_id(fd) != self.mount:
             return False
         if status.st_dev != device:
             try:
