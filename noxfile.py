@@ -3,6 +3,7 @@
     nox -s quick            the tests of an edit, in under two minutes
     nox -s full             every test in its long form, on every Python that is here
     nox -s lint             ruff, mypy and pyright
+    nox -s docs             the documentation, into build/site
     nox -s races            the exhaustive and the random; ``-- -k PATTERN`` chooses
 
 What follows ``--`` is passed on to pytest.
@@ -40,6 +41,13 @@ def lint(session: nox.Session) -> None:
     """Check style and types, as CI does."""
     _install(session)
     session.run(".ci/lint", external=True)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; ``nox -s docs -- serve`` shows it while it is written."""
+    session.install("-e", ".[docs]")
+    session.run("mkdocs", *(session.posargs or ["build", "--strict"]))
 
 
 @nox.session

@@ -50,7 +50,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 # The slow half of the tests. Everything else is to be over in two minutes on two cores.
-_SLOW = {"attackers", "benchmarks", "cve", "differential", "faults", "mutations", "parity"}
+_SLOW = {"attackers", "benchmarks", "cve", "differential", "docs", "faults", "mutations", "parity"}
 _TESTS = Path(__file__).parent
 
 

@@ -11,13 +11,10 @@ import zipfile
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hatchling import build
 
-from helpers.containers import RuncContainer
-from helpers.support import run_in_child
 from procpath.cli import COMMANDS
 
 PROJECT = Path(__file__).parent.parent
@@ -65,8 +62,8 @@ def test_typing_extensions_is_the_only_dependency_at_run_time(metadata: Message)
     assert [re.split(r"[^\w-]", one)[0] for one in always] == ["typing-extensions"]
 
 
-def test_the_extras_are_testing_and_test(metadata: Message) -> None:
-    assert sorted(metadata.get_all("Provides-Extra", [])) == ["test", "testing"]
+def test_the_extras_are_docs_test_and_testing(metadata: Message) -> None:
+    assert sorted(metadata.get_all("Provides-Extra", [])) == ["docs", "test", "testing"]
 
 
 def test_the_command_is_installed(wheel: zipfile.ZipFile) -> None:
@@ -148,15 +145,3 @@ def test_the_readme_has_two_setup_commands_one_with_the_demo_one_with_the_tests(
     for command in commands:
         assert "-m venv" in command
         subprocess.run(["bash", "-n", "-c", command], check=True)
-
-
-def test_the_python_in_the_readme_runs(container: RuncContainer) -> None:
-    """The blocks are one program; it gets ``pid``, the process whose files it reads."""
-    program = "\n".join(_blocks("python"))
-    assert program
-
-    def run() -> None:
-        names: dict[str, Any] = {"pid": container.pid}
-        exec(compile(program, "README.md", "exec"), names)
-
-    run_in_child(run)

@@ -1,4 +1,4 @@
-"""The README's table of pathlib's members tells the truth, by the interpreter's own list."""
+"""The table of pathlib's members in the documentation is true, by the interpreter's own list."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import pytest
 
 from procpath import RootedPath, UnsupportedOperation
 
-README = pathlib.Path(__file__).parents[2] / "README.md"
+PAGE = pathlib.Path(__file__).parents[2] / "docs/reference/members.md"
 
 
 def table() -> dict[str, str]:
-    """What the README says of each member."""
-    section = README.read_text().partition("## Members of pathlib")[2]
-    return dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", section, re.MULTILINE))
+    """What the page says of each member."""
+    return dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", PAGE.read_text(), re.MULTILINE))
 
 
 def public(cls: type) -> set[str]:
@@ -60,6 +59,6 @@ def test_a_method_takes_what_pathlib_s_takes(name: str) -> None:
 
 
 def test_what_is_beside_pathlib_is_named_too() -> None:
-    section = README.read_text().partition("## Members of pathlib")[2]
+    page = PAGE.read_text()
     beside = public(RootedPath) - table().keys() - {"bind"}
-    assert beside == {name for name in beside if f"`{name}" in section}
+    assert beside == {name for name in beside if f"`{name}" in page}

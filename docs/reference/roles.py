@@ -1,0 +1,54 @@
+"""An extension of griffe: the roles in docstrings (``:meth:`copy```) become links of Markdown."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import griffe
+
+_ROLE = re.compile(r":(?:attr|class|exc|func|meth|mod):`~?([\w.]+)`")
+
+
+class Roles(griffe.Extension):
+    """Replaces the roles of each docstring, once everything is loaded."""
+
+    def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:
+        """Go through the whole package."""
+        public = _public_names(pkg)
+        done: set[str] = set()
+        for where, shown in public.items():
+            for each in (shown, *(shown.members.values() if shown.is_class else ())):
+                if each.docstring is not None and each.path not in done:
+                    done.add(each.path)
+                    each.docstring.value = _linked(each.docstring.value, where, public)
+
+
+def _public_names(pkg: griffe.Module) -> dict[str, Any]:
+    """Return what the faces of the package name, by the name that users import."""
+    faces = [pkg, pkg["testing"], pkg["testing.races"]]
+    names = [f"{face.path}.{name}" for face in faces for name in (face.exports or ())]
+    found = {}
+    for name in names:
+        try:
+            target = pkg[name.removeprefix("procpath.")]
+            found[name] = target.final_target if target.is_alias else target
+        except KeyError:
+            continue  # A submodule.
+    return found
+
+
+def _linked(text: str, where: str, public: dict[str, Any]) -> str:
+    def link(match: re.Match[str]) -> str:
+        name = match[1]
+        words = name.removeprefix("procpath.")
+        for each, target in public.items():
+            short = each.rpartition(".")[2]
+            if words == short:
+                return f"[`{words}`][{target.path}]"
+            head, _, member = words.rpartition(".")
+            if (head == short or (not head and each == where)) and member in target.all_members:
+                return f"[`{words}`][{target.all_members[member].path}]"
+        return f"`{words}`"
+
+    return _ROLE.sub(link, text)
