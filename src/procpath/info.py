@@ -11,7 +11,7 @@ import os
 import stat
 from functools import cached_property
 
-from procpath.errors import NO_ANSWER, about, os_error, tells_of_path
+from procpath.errors import about, tells_of_path
 from procpath.linux import statx_or_none
 from procpath.root import Root
 from procpath.uapi import STATX_ATTR_MOUNT_ROOT, STATX_BASIC_STATS
@@ -99,36 +99,12 @@ class EntryInfo:
 
 def mode_of(root: Root, raw: bytes) -> int:
     """Return ``st_mode`` of what ``raw`` leads to; 0 if it leads nowhere, or has a NUL in it."""
-    if b"\0" in raw:
-        return 0
-    fd = root.try_find(raw)
-    number = fd.value
-    if number < 0:
-        if -number in NO_ANSWER:
-            raise about(os_error(-number), raw, root.note)
-        return 0
-    try:
-        return os.fstat(number).st_mode
-    except OSError as error:
-        fd.close()
-        raise about(error, raw, root.note) from None
+    return 0 if b"\0" in raw else root.resolver.mode(raw, True)
 
 
 def mode_of_last(root: Root, raw: bytes) -> int:
     """Return ``st_mode`` of what ``raw`` names, even if it is a link; 0 as for :func:`mode_of`."""
-    if b"\0" in raw:
-        return 0
-    try:
-        fd = root.find_last(raw)
-    except OSError as error:
-        if tells_of_path(error):
-            return 0
-        raise
-    try:
-        return os.fstat(fd.value).st_mode
-    except OSError as error:
-        fd.close()
-        raise about(error, raw, root.note) from None
+    return 0 if b"\0" in raw else root.resolver.mode(raw, False)
 
 
 def is_mount(root: Root, raw: bytes) -> bool:

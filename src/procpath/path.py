@@ -49,7 +49,7 @@ from procpath.errors import (
     os_error,
     tells_of_path,
 )
-from procpath.info import EntryInfo, PathInfo, is_mount, mode_of, mode_of_last
+from procpath.info import EntryInfo, PathInfo, is_mount
 from procpath.lexical import LexicalPath, Segment
 from procpath.options import OptionArguments
 from procpath.pin import PinnedPath
@@ -83,7 +83,6 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound="RootedPath")
 H = TypeVar("H", "RootedPath", pathlib.Path)
 
-_fstat = os.fstat
 _DirEntry = os.DirEntry
 _WRITE_WHOLE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
@@ -190,13 +189,11 @@ class RootedPath(LexicalPath, from_segments=True):
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
         """Return the file's status, like os.stat(). Owner and group IDs are the host's."""
-        root = self._root
-        fd = root.find(self._raw) if follow_symlinks else root.find_last(self._raw)
         try:
-            return _fstat(fd.value)
-        except OSError as error:
-            fd.close()
-            raise about(error, self._raw, self._root.note) from None
+            raw = self._raw_
+        except AttributeError:
+            raw = self._raw
+        return self._root.resolver.stat(raw, follow_symlinks)
 
     def lstat(self) -> os.stat_result:
         """Return the status of the path itself, even if it is a link."""
@@ -300,10 +297,13 @@ class RootedPath(LexicalPath, from_segments=True):
     def _mode(self, follow_symlinks: bool) -> int:
         """Return ``st_mode``, or 0 if the path does not exist."""
         try:
-            raw = self._raw
-        except ValueError:
-            return 0
-        return mode_of(self._root, raw) if follow_symlinks else mode_of_last(self._root, raw)
+            raw = self._raw_
+        except AttributeError:
+            try:
+                raw = self._raw
+            except ValueError:
+                return 0
+        return self._root.resolver.mode(raw, follow_symlinks)
 
     # Places
 
@@ -365,7 +365,7 @@ class RootedPath(LexicalPath, from_segments=True):
         """Return the link's text as a path. ``EINVAL`` if the path is not a link."""
         try:
             with self._root.find_last(self._raw) as fd:
-                if not stat.S_ISLNK(_fstat(fd).st_mode):
+                if not stat.S_ISLNK(os.fstat(fd).st_mode):
                     raise os_error(EINVAL)
                 text = os.readlink("", dir_fd=fd)
         except OSError as error:
@@ -499,20 +499,20 @@ class RootedPath(LexicalPath, from_segments=True):
         return file
 
     def _opener(self, _: str, flags: int) -> int:
-        return self._root.open_raw(self._raw, flags, 0o666).detach()
+        return self._root.resolver.open_number(self._raw, flags, 0o666)
 
     def read_bytes(self, *, limit: int | None = None) -> bytes:
         """Return the whole file. ``EFBIG`` if it has more than ``limit`` bytes."""
         require_limit(limit)
-        fd = self._root.open_raw(self._raw, os.O_RDONLY, 0)
+        fd, status = self._root.resolver.open_to_read(self._raw)
         try:
-            status = _fstat(fd.value)
             if stat.S_ISDIR(status.st_mode):
                 raise os_error(EISDIR)
-            return read_whole(fd.value, status.st_size, limit)
+            return read_whole(fd, status.st_size, limit)
         except OSError as error:
-            fd.close()
             raise about(error, self._raw, self._root.note) from None
+        finally:
+            os.close(fd)
 
     def read_text(
         self,
@@ -1124,7 +1124,7 @@ class RootedPath(LexicalPath, from_segments=True):
         fd = resolver.find(self._raw) if follow_symlinks else resolver.find_last(self._raw)
         try:
             with closed_on_error(fd) as number:
-                resolver.require_openable(number, _fstat(number))
+                resolver.require_openable(number, os.fstat(number))
             return PinnedPath(fd, repr(self))
         except OSError as error:
             raise about(error, str(self), self._root.note) from None

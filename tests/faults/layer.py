@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from errno import EINTR
 from typing import Any
 
-from procpath import linux, path
+from procpath import linux
 from procpath.resolve import kernel
 
 OS_CALLS = (
@@ -41,13 +41,10 @@ OS_CALLS = (
 LIBC_CALLS = (
     *("_openat2", "_statx", "_fsopen", "_fsconfig", "_fsmount", "_open_tree", "_renameat2"),
     *("_fstatfs", "_unshare", "_fchmodat2", "_getxattrat", "_setxattrat", "_listxattrat"),
-    *("_openat", "_dup"),
+    *("_openat", "_dup", "bare_openat2", "bare_openat2_with_errno", "bare_openat", "_bare_fstatfs"),
 )
 OPENING = ("_openat2", "_openat", "_dup", "_fsopen", "_fsmount", "_open_tree")
 """those of them that return a descriptor and its owner"""
-
-BOUND_EARLY = {"_fstat": "fstat"}
-"""names that procpath.path has for functions of ``os``"""
 
 
 @dataclass
@@ -76,8 +73,6 @@ def faults(layer: Faults) -> Iterator[Faults]:
 
     for name in OS_CALLS:
         put(os, name, _failing_os_call(layer, name, getattr(os, name)))
-    for name, original in BOUND_EARLY.items():
-        put(path, name, getattr(os, original))
     for name in LIBC_CALLS:
         put(linux, name, _failing_libc_call(layer, name, getattr(linux, name)))
     try:

@@ -18,7 +18,7 @@ from errno import EACCES, EBADF
 from typing import IO, Any, BinaryIO, Literal, Self, TextIO, TypeVar, overload
 
 from procpath.descriptors import Closing
-from procpath.errors import ProcessGoneError, os_error
+from procpath.errors import ProcessGoneError, UnverifiedProcError, os_error
 from procpath.proc import checks
 from procpath.proc.checks import Check
 from procpath.proc.lookup import Lookup, components
@@ -91,7 +91,7 @@ class VerifiedProc(Closing):
         After ``fork`` the child gets another, for it may be in another PID namespace.
         """
         this = this_process()
-        held: tuple[tuple[int, int], VerifiedProc] | None = getattr(_of_thread, "default", None)
+        held = _of_thread.default
         if held is not None and held[0] == this and not held[1].closed:
             return held[1]
         default = VerifiedProc._default_of(this)
@@ -307,6 +307,25 @@ class VerifiedProc(Closing):
         return True
 
 
+def reopen_by_default(fd: int, flags: int, held: os.stat_result) -> tuple[int, os.stat_result]:
+    """Call :meth:`SelfFd.reopen_number` of :meth:`VerifiedProc.default`.
+
+    This precedes the opening of every file, so the default of this thread is taken without a
+    detour. Raises ``UnverifiedProcError`` where there is no procfs, too.
+    """
+    this = this_process()
+    default = _of_thread.default
+    if default is not None and default[0] == this and default[1]._own._lookup is not None:
+        return default[1]._self_fd.reopen_number(fd, flags, held, this)
+    try:
+        self_fd = VerifiedProc.default().self_fd()
+    except UnverifiedProcError:
+        raise
+    except OSError as error:
+        raise UnverifiedProcError(error.strerror or str(error), error.filename) from error
+    return self_fd.reopen_number(fd, flags, held, this)
+
+
 def _forget(default: VerifiedProc | None) -> None:
     """Let go of the default of the parent, whose descriptor may by now be another file's here.
 
@@ -319,5 +338,9 @@ def _forget(default: VerifiedProc | None) -> None:
             lookup.root.detach()
 
 
+class _OfThread(threading.local):
+    default: tuple[tuple[int, int], VerifiedProc] | None = None
+
+
 _defaults: dict[tuple[int, int], VerifiedProc] = {}
-_of_thread = threading.local()
+_of_thread = _OfThread()

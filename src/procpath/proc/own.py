@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Callable
 from errno import EBADF, ENOENT
+from itertools import starmap
 from stat import filemode
 
 from procpath import linux
@@ -51,10 +52,12 @@ _THREAD_SELF = re.compile(r"([0-9]+)/task/[0-9]+")
 class _Found:
     """What one thread has found about itself."""
 
-    __slots__ = ("_held", "_thread_id", "checks", "process", "this", "thread")
+    __slots__ = ("_held", "_thread_id", "checks", "fd", "process", "this", "thread")
 
     def __init__(self, lookup: Lookup) -> None:
         self._held: dict[str, tuple[Descriptor, os.stat_result]] = {}
+        self.fd: Descriptor | None = None
+        """the directory ``fd``, where it is held"""
         self._thread_id = threading.get_native_id()
         self.this = this_process()
         where = f"{lookup.where}/thread-self"
@@ -84,6 +87,8 @@ class _Found:
             held = lookup.open(lookup.root.value, beneath, FIND_DIRECTORY_NOFOLLOW, kind, where)
             status = os.fstat(held.value)
             self._held[name] = held, status
+            if name == "fd":
+                self.fd = held
             self.checks[name] = _describe_entry(kind, status, where)
         return self._held[name][0]
 
@@ -111,6 +116,11 @@ class _FoundByThread(_Found):
                 held.detach()
 
 
+class _Threads(threading.local):
+    found: _Found | None = None
+    """what this thread has found"""
+
+
 class Own:
     """Finds and holds the entries of this process and thread, until it is closed."""
 
@@ -120,7 +130,7 @@ class Own:
         """Look in the procfs of ``lookup``, which is at ``where``; None is a closed one."""
         self._lookup = lookup
         self._where = where
-        self._threads = threading.local()
+        self._threads = _Threads()
 
     def lookup(self) -> Lookup:
         """Return the lookup. Raises ``ValueError`` when this is closed."""
@@ -137,7 +147,7 @@ class Own:
     def close(self) -> None:
         """Find nothing more. What is held is closed when nobody refers to this any more."""
         self._lookup = None
-        found: _Found | None = getattr(self._threads, "found", None)
+        found = self._threads.found
         if found is not None:
             # What a signal handler raises in __del__ is lost; this thread, dropping it, needs none.
             found.__class__ = _Found
@@ -165,13 +175,13 @@ class Own:
 
     def checks(self) -> tuple[Check, ...]:
         """Return what this thread has checked of its own entries."""
-        found: _Found | None = getattr(self._threads, "found", None)
+        found = self._threads.found
         if found is None or found.this != this_process():
             return ()
         return tuple(found.checks.values())
 
     def _found(self) -> _Found:
-        found: _Found | None = getattr(self._threads, "found", None)
+        found = self._threads.found
         if found is None or found.this != this_process():
             found = _Found(self.lookup())
             found.__class__ = _FoundByThread
@@ -254,25 +264,45 @@ class SelfFd:
         if held is None:
             # First of all: the directory could get the number of a closed descriptor.
             held = status_of(fd, self._where(name))
-        directory = self.descriptor()
-        detached = self._own.lookup().detached
-        try:
-            if not detached:
-                self._require_link(directory, name)
-            reopened = linux.openat(directory.value, name, flags & ~os.O_NOFOLLOW)
-        except FileNotFoundError:
-            raise os_error(EBADF, self._where(name)) from None
-        except OSError as error:
-            raise about(error, self._where(name)) from None
-        try:
-            number = reopened.value
-            self._require_same(fd, held, os.fstat(number), name)
-            if not detached and checks.mount_id(fd) != checks.mount_id(number):
-                raise UnverifiedProcError(_ANOTHER_OBJECT, self._where(name))
-        except BaseException:
-            reopened.close()
-            raise
+        reopened = Descriptor(self.reopen_number(fd, flags, held, this_process())[0])
+        linux.untrack(reopened)
         return reopened
+
+    def reopen_number(
+        self, fd: int, flags: int, held: os.stat_result, this: tuple[int, int]
+    ) -> tuple[int, os.stat_result]:
+        """As :meth:`reopened`; the number is as that of ``linux.bare_openat``, with its status.
+
+        ``this`` is :func:`this_process`.
+        """
+        own = self._own
+        lookup = own._lookup
+        found_here = own._threads.found
+        if lookup is None or found_here is None or found_here.this != this:
+            directory, lookup = self.descriptor(), own.lookup()
+        else:
+            directory = found_here.fd or self.descriptor()
+        try:
+            if not lookup.detached:
+                self._require_link(directory, str(fd))
+            flags = flags & ~os.O_NOFOLLOW | linux.OF_OUR_OWN
+            (number,) = starmap(linux.bare_openat, ((directory.value, b"%d" % fd, flags),))
+            if number < 0:
+                number = linux.openat(directory.value, str(fd), flags).detach()
+        except FileNotFoundError:
+            raise os_error(EBADF, self._where(str(fd))) from None
+        except OSError as error:
+            raise about(error, self._where(str(fd))) from None
+        try:
+            found = os.fstat(number)
+            if found.st_ino != held.st_ino or found.st_dev != held.st_dev:
+                self._require_same(fd, held, found, str(fd))
+            if not lookup.detached and checks.mount_id(fd) != checks.mount_id(number):
+                raise UnverifiedProcError(_ANOTHER_OBJECT, self._where(str(fd)))
+        except BaseException:
+            os.close(number)
+            raise
+        return number, found
 
     def _require_link(self, directory: Descriptor, name: str) -> None:
         """Where others may mount, require that nothing is mounted over a link."""

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 from procpath.descriptors import closed_on_error
-from procpath.errors import RootNote, about
+from procpath.errors import RootNote, about, tells_of_path
 from procpath.linux import Descriptor, openat
 from procpath.resolve.flags import opens_directory_only
 from procpath.resolve.special import refuse_kernel_file, refuse_special
@@ -102,6 +102,41 @@ class Resolver(ABC):
     @abstractmethod
     def try_find(self, path: bytes) -> Descriptor:
         """:meth:`find`, but failed, ``value`` is the negated ``errno``."""
+
+    def stat(self, path: bytes, follow_symlinks: bool) -> os.stat_result:
+        """Return the status of what ``path`` leads to; not following, of what it names."""
+        return self._status(self.find(path) if follow_symlinks else self.find_last(path), path)
+
+    def mode(self, path: bytes, follow_symlinks: bool) -> int:
+        """Return ``st_mode`` as :meth:`stat` does, or 0 if ``path`` leads nowhere."""
+        try:
+            found = self.find(path) if follow_symlinks else self.find_last(path)
+        except OSError as error:
+            if tells_of_path(error):
+                return 0
+            raise
+        return self._status(found, path).st_mode
+
+    def _status(self, found: Descriptor, path: bytes) -> os.stat_result:
+        with found as fd:
+            try:
+                return os.fstat(fd)
+            except OSError as error:
+                raise self.about(error, path) from None
+
+    def open_number(self, path: bytes, flags: int, mode: int = 0o777) -> int:
+        """:meth:`open`, for a caller who keeps the number as those of ``linux.bare_openat2``."""
+        return self.open(path, flags, mode).detach()
+
+    def open_to_read(self, path: bytes) -> tuple[int, os.stat_result]:
+        """:meth:`open_number` with ``O_RDONLY``, and the status."""
+        opened = self.open(path, os.O_RDONLY)
+        try:
+            status = os.fstat(opened.value)
+        except OSError as error:
+            opened.close()
+            raise self.about(error, path) from None
+        return opened.detach(), status
 
     def _opens_at_once(self, flags: int) -> bool:
         """Whether ``flags`` can do no harm before it is known what there is to open."""

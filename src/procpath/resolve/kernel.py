@@ -8,15 +8,26 @@ over ``PATH_MAX``, a rename that races with ``..``, a ``..`` above a root that d
 from __future__ import annotations
 
 import os
-from errno import EAGAIN, ELOOP, ENAMETOOLONG, ENOSYS, EPERM, EXDEV
+from errno import EACCES, EAGAIN, ELOOP, ENAMETOOLONG, ENOENT, ENOSYS, ENOTDIR, EPERM, EXDEV
 from functools import lru_cache
+from itertools import starmap
 
+from procpath import linux
 from procpath.errors import MagicLinkError, RootNote, UnverifiedProcError, os_error
-from procpath.linux import Descriptor, OpenHow, open_how, try_openat2
+from procpath.linux import (
+    OPEN_HOW_SIZE,
+    Descriptor,
+    OpenHow,
+    get_errno,
+    open_how,
+    taken_errno,
+    try_openat2,
+)
 from procpath.proc import VerifiedProc
 from procpath.resolve.flags import as_openat_reads
 from procpath.resolve.interface import Parent, Resolver, Rules
-from procpath.resolve.reopen import open_checked_first
+from procpath.resolve.reopen import open_checked_first, reopen_number
+from procpath.resolve.special import refuse_special
 from procpath.resolve.walk import Walker
 from procpath.uapi import (
     AT_FDCWD,
@@ -29,6 +40,7 @@ from procpath.uapi import (
     RESOLVE_NO_MAGICLINKS,
     RESOLVE_NO_SYMLINKS,
     RESOLVE_NO_XDEV,
+    SYS_openat2,
 )
 
 _ATTEMPTS = 3
@@ -45,6 +57,11 @@ Where it is more than this, the kernel is believed.
 """
 
 _ASK_THE_WALKER = frozenset((-EAGAIN, -ENOSYS, -EPERM))
+_LEADS_NOWHERE = frozenset((ENOENT, ENOTDIR, EACCES))
+"""What openat2 says in the walker's stead, so that nobody else has to be asked."""
+
+_OPEN_ONLY = os.O_ACCMODE | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | os.O_APPEND
+"""Flags of opening a file that exists, whatever it is."""
 
 
 class _Availability:
@@ -94,6 +111,7 @@ class KernelResolver(Resolver):
         if not rules.cross_mounts:
             resolve |= RESOLVE_NO_XDEV
         self._resolve = resolve
+        self._looks_first = not rules.special_files
         self._root_name: str | None = None
         """the root's own host path, as it last was"""
         self._real_how = open_how(FIND, 0, resolve | RESOLVE_NO_SYMLINKS)
@@ -115,6 +133,83 @@ class KernelResolver(Resolver):
     def find_last(self, path: bytes) -> Descriptor:
         fd = try_openat2(self.rootfd, path, self._find_last_how)
         return fd if fd.value >= 0 else self._open_otherwise(path, FIND_NOFOLLOW, 0, fd.value)
+
+    def stat(self, path: bytes, follow_symlinks: bool) -> os.stat_result:
+        how = self._find_how if follow_symlinks else self._find_last_how
+        (fd,) = starmap(linux.bare_openat2, ((SYS_openat2, self.rootfd, path, how, OPEN_HOW_SIZE),))
+        if fd < 0:
+            return super().stat(path, follow_symlinks)
+        try:
+            return os.fstat(fd)
+        except OSError as error:
+            raise self.about(error, path) from None
+        finally:
+            os.close(fd)
+
+    def mode(self, path: bytes, follow_symlinks: bool) -> int:
+        how = self._find_how if follow_symlinks else self._find_last_how
+        before = get_errno()
+        (fd,) = starmap(
+            linux.bare_openat2_with_errno,
+            ((SYS_openat2, self.rootfd, path, how, OPEN_HOW_SIZE),),
+        )
+        if fd < 0:
+            if taken_errno(before) in _LEADS_NOWHERE:
+                return 0
+            return super().mode(path, follow_symlinks)
+        try:
+            return os.fstat(fd).st_mode
+        except OSError as error:
+            raise self.about(error, path) from None
+        finally:
+            os.close(fd)
+
+    def open_number(self, path: bytes, flags: int, mode: int = 0o777) -> int:
+        if self._looks_first:
+            if not flags & ~_OPEN_ONLY:
+                return self._open_looked_at(path, flags)[0]
+            if not self._opens_at_once(flags):
+                return super().open_number(path, flags, mode)
+        how = _how(flags, mode, self._resolve)
+        fd: int
+        (fd,) = starmap(linux.bare_openat2, ((SYS_openat2, self.rootfd, path, how, OPEN_HOW_SIZE),))
+        return fd if fd >= 0 else super().open_number(path, flags, mode)
+
+    def open_to_read(self, path: bytes) -> tuple[int, os.stat_result]:
+        if self._looks_first:
+            return self._open_looked_at(path, os.O_RDONLY)
+        fd = self.open_number(path, os.O_RDONLY)
+        try:
+            return fd, os.fstat(fd)
+        except BaseException as error:
+            os.close(fd)
+            if isinstance(error, OSError):
+                self.about(error, path)
+            raise
+
+    def _open_looked_at(self, path: bytes, flags: int) -> tuple[int, os.stat_result]:
+        """As :func:`open_checked_first`, where ``flags`` are of ``_OPEN_ONLY``."""
+        (fd,) = starmap(
+            linux.bare_openat2, ((SYS_openat2, self.rootfd, path, self._find_how, OPEN_HOW_SIZE),)
+        )
+        if fd < 0:
+            fd = self.find(path).detach()
+        try:
+            status = os.fstat(fd)
+            refuse_special(fd, status)
+            number, status = reopen_number(self, fd, flags, status)
+        except BaseException as error:
+            os.close(fd)
+            if isinstance(error, OSError):
+                self.about(error, path)
+            raise
+        try:
+            os.close(fd)
+        except BaseException:
+            # An interrupt, after the closing.
+            os.close(number)
+            raise
+        return number, status
 
     def try_find(self, path: bytes) -> Descriptor:
         fd = try_openat2(self.rootfd, path, self._find_how)

@@ -12,9 +12,11 @@ import stat
 from collections.abc import Callable
 from errno import EACCES, EAGAIN, EEXIST, EINVAL, EISDIR, ELOOP, EXDEV
 
+from procpath.descriptors import closed_on_error
 from procpath.errors import UnverifiedProcError, os_error
 from procpath.linux import Descriptor, openat
 from procpath.proc import VerifiedProc
+from procpath.proc.handle import reopen_by_default
 from procpath.resolve.flags import checked, is_tmpfile
 from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import Parent, Resolver, require_search
@@ -23,6 +25,7 @@ from procpath.uapi import FIND, FIND_NOFOLLOW
 
 _ONLY_FOR_THE_LOOKUP = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _ATTEMPTS = 40
+_S_IFMT = 0o170000
 
 Check = Callable[[int, os.stat_result], None]
 """Raises where the object of an ``O_PATH`` descriptor, of this status, is not to be opened."""
@@ -63,6 +66,23 @@ def open_checked_first(
     except OSError as error:
         resolver.about(error, path)
         raise
+
+
+def reopen_number(
+    resolver: Resolver, fd: int, flags: int, status: os.stat_result
+) -> tuple[int, os.stat_result]:
+    """Open what ``fd``, of this ``status``, holds; return its number, as that of ``bare_openat``,
+    and its status. ``flags`` create nothing, and are not about the lookup.
+    """
+    if status.st_mode & _S_IFMT != stat.S_IFREG:
+        opened = reopen_found(resolver, fd, status, flags)
+        with closed_on_error(opened) as number:
+            status = os.fstat(number)
+        return opened.detach(), status
+    try:
+        return reopen_by_default(fd, flags, status)
+    except UnverifiedProcError as error:
+        raise _unverified(resolver, error) from error
 
 
 def reopen_found(

@@ -11,7 +11,7 @@ import os
 import stat
 
 from procpath.errors import SpecialFileError
-from procpath.linux import fstatfs
+from procpath.linux import file_system_type
 from procpath.uapi import KERNEL_FILE_SYSTEMS
 
 _KINDS = {
@@ -25,7 +25,7 @@ _KINDS = {
 def kernel_file_system(fd: int, status: os.stat_result) -> str | None:
     """Return the name of the kernel's file system that ``fd`` lies on, or None on another."""
     # Those have no block device, so their device has major 0; others are not asked.
-    return None if os.major(status.st_dev) else KERNEL_FILE_SYSTEMS.get(fstatfs(fd).type)
+    return None if os.major(status.st_dev) else KERNEL_FILE_SYSTEMS.get(file_system_type(fd))
 
 
 def special_kind(fd: int, status: os.stat_result) -> str | None:
@@ -44,7 +44,7 @@ def refuse_special(fd: int, status: os.stat_result) -> None:
     """Raise :class:`SpecialFileError` for a special file."""
     # The common case first: a regular file that is not the kernel's.
     if stat.S_ISREG(status.st_mode) and (
-        os.major(status.st_dev) or fstatfs(fd).type not in KERNEL_FILE_SYSTEMS
+        os.major(status.st_dev) or file_system_type(fd) not in KERNEL_FILE_SYSTEMS
     ):
         return
     kind = special_kind(fd, status)
