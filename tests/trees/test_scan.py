@@ -119,13 +119,13 @@ def test_an_entry_is_opened_as_by_open(top: Path) -> None:
         if entry.is_file():
             with entry.open("rb") as file:
                 read[str(entry.path)] = file.read()
-                assert file.name == entry.path  # type: ignore[comparison-overlap]
+                assert file.name == entry.path
             with entry.open(encoding="utf-8") as text:
                 assert text.read().encode() == read[str(entry.path)]
-                assert text.name == entry.path  # type: ignore[comparison-overlap]
+                assert text.name == entry.path
             with entry.open("rb", buffering=0) as raw:
                 assert raw.read() == read[str(entry.path)]
-                assert raw.name == entry.path  # type: ignore[comparison-overlap]
+                assert raw.name == entry.path
             assert entry.read_bytes() == read[str(entry.path)]
     assert read == {
         "/file": b"content",
@@ -293,7 +293,7 @@ def test_a_scan_that_is_not_finished_leaves_nothing_open(top: Path) -> None:
         for _ in range(number + 1):
             entry = next(scan)
         if number % 2:
-            scan.close()  # type: ignore[attr-defined]
+            scan.close()
             with pytest.raises(ValueError, match="gone on"):
                 entry.skip()
         del scan, entry

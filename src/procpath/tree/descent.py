@@ -8,21 +8,26 @@ levels there are, a directory takes no longer and the number of descriptors is b
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from errno import EIO, EXDEV
-from typing import TypeAlias, cast
+from functools import partial
+from typing import TypeAlias, TypeVar, cast
 
 from procpath.descriptors import Closing, closed_on_error
 from procpath.errors import os_error, tells_of_path
-from procpath.linux import Descriptor, openat
+from procpath.linux import Descriptor, dup, openat
 from procpath.resolve.identity import mount_id
 from procpath.root import Root
 from procpath.uapi import LISTING, LISTING_NOFOLLOW
+
+T = TypeVar("T")
 
 _MOST_KEPT = 32
 """How many directories below the start are kept open for what is in them, the latest ones."""
 
 _CLOSED = Descriptor(-1)
+
+_TO_LIST = (LISTING_NOFOLLOW,)
 
 _NOT_ENTRIES = frozenset(("", ".", ".."))
 
@@ -56,6 +61,9 @@ class UntypedEntry:
 
 
 Listed: TypeAlias = "os.DirEntry[str] | UntypedEntry"
+
+NamesAndDirectories: TypeAlias = tuple[list[str], list[str]]
+"""The names in a directory, and the names of the directories among them."""
 
 
 class Directory:
@@ -127,7 +135,37 @@ class Descent(Closing):
 
     def names(self, above: Directory, name: str) -> list[str]:
         """Return the names in the directory ``name`` in ``above``."""
-        return list_names(self.open(above, name).value)
+        return self._look_into(above, name, list_names)
+
+    def list_directory(self, above: Directory, name: str) -> NamesAndDirectories:
+        """Do as :func:`names_and_directories` for the directory ``name`` in ``above``.
+
+        If there are directories in it, :meth:`keep` keeps it.
+        """
+        return self._look_into(above, name, self._list_to_keep)
+
+    def _list_to_keep(self, fd: int) -> NamesAndDirectories:
+        listed = names_and_directories(fd)
+        if listed[1] and self.last.value < 0:
+            self.last = dup(fd)
+        return listed
+
+    def _look_into(self, above: Directory, name: str, look: Callable[[int], T]) -> T:
+        """Return ``look(fd)`` for a directory that is closed then, unless a resolver opened it."""
+        self.last = _CLOSED
+        if above.fd.value < 0:
+            self._reopen(above)
+        if self.mount is not None or name in _NOT_ENTRIES or "/" in name:
+            self.last = self._open(above, name)
+            return look(self.last.value)
+        # Most directories have none in them, and owning a descriptor takes as long as opening one.
+        # The call is made by the assignment, so no signal handler runs before the number is kept,
+        # nor between there and the first call in the finally block.
+        (fd,) = map(partial(os.open, dir_fd=above.fd.value), (name,), _TO_LIST)
+        try:
+            return look(fd)
+        finally:
+            os.close(fd)
 
     def mode_in(self, directory: Directory | None, name: str) -> int | None:
         """Return the ``st_mode`` of ``name``, not followed, in the directory listed last.
@@ -290,17 +328,15 @@ def real_directories(entries: Iterable[Listed]) -> list[str]:
         return real_directories(_typed(entries))
 
 
-def real_directories_and_others(entries: Iterable[Listed]) -> tuple[list[str], list[str]]:
-    """Return the names of the directories among ``entries``, and the names of the rest."""
-    try:
-        directories = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-        if not directories:
-            return directories, [entry.name for entry in entries]
-        return directories, [
-            entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)
-        ]
-    except OSError:
-        return real_directories_and_others(_typed(entries))
+def names_and_directories(fd: int) -> NamesAndDirectories:
+    """Return the names in the directory ``fd``, and those of the directories among them.
+
+    Links to directories are not among these. Raises as :func:`list_names` does.
+    """
+    entries: list[Listed] = [*os.scandir(fd)]
+    names = [entry.name for entry in entries]
+    require_names(names)
+    return names, real_directories(entries)
 
 
 def links_and_directories(entries: Iterable[Listed]) -> dict[str, bool]:

@@ -123,7 +123,12 @@ class _Pattern:
             rest = rest[1:]
         if self._recurse_symlinks:
             return self._followed_tree(rest)
-        return _RealTree(self._root, self.selector(rest)) if rest else _WholeTree(self._root)
+        if not rest:
+            return _WholeTree(self._root)
+        selector = self.selector(rest)
+        if isinstance(selector, _Names):
+            return _NamesInTree(self._root, selector)
+        return _RealTree(self._root, selector)
 
     def _followed_tree(self, rest: list[str]) -> _Selector:
         """Return the selector for ``**`` through links: with the parts after it, up to ``..``,
@@ -213,7 +218,7 @@ class _Names(_Selector):
 
     def __init__(self, root: Root, matching: NameFilter) -> None:
         super().__init__(root)
-        self._matching = matching
+        self.matching = matching
 
     def select(self, path: str) -> Batches:
         try:
@@ -238,7 +243,7 @@ class _Names(_Selector):
         return self._select_names(path, [entry.name for entry in entries])
 
     def _select_names(self, path: str, names: list[str]) -> Batches:
-        return (map(path.__add__, self._matching(names)),)
+        return (map(path.__add__, self.matching(names)),)
 
 
 class _Listing(_Selector):
@@ -339,6 +344,41 @@ class _RealTree(_Listing):
         return self._rest.select(path)
 
 
+class _NamesInTree(_Listing):
+    """``**`` and a last part with wildcards: as :class:`_RealTree`, by the names alone."""
+
+    def __init__(self, root: Root, names: _Names) -> None:
+        super().__init__(root)
+        self._matching = names.matching
+
+    def select_listed(
+        self, path: str, entries: Entries, descent: Descent, directory: Directory | None
+    ) -> Batches:
+        matching = self._matching
+        below = real_directories(entries)
+        yield map(path.__add__, matching([entry.name for entry in entries]))
+        if directory is None:
+            return
+        prefix = path
+        # As there.
+        todo = [(directory, len(path), "", below)]
+        while todo:
+            above, length, part, names = todo.pop()
+            prefix = prefix[:length] + part
+            for name in names:
+                path = f"{prefix}{name}/"
+                try:
+                    listed, below = descent.list_directory(above, name)
+                except OSError as error:
+                    _require_unlisted(error, path)
+                    continue
+                if below:
+                    todo.append((descent.keep(above, name), len(prefix), f"{name}/", below))
+                if found := matching(listed):
+                    yield map(path.__add__, found)
+            descent.release(above)
+
+
 class _WholeTree(_Listing):
     """``**`` at the end of a pattern, not through links: the start and all that is in it."""
 
@@ -360,14 +400,14 @@ class _WholeTree(_Listing):
                 continue
             name = names.pop()
             try:
-                entries = descent.scan(above, name)
+                listed, below = descent.list_directory(above, name)
             except OSError as error:
                 _require_unlisted(error, prefix + name)
                 continue
             prefix = f"{prefix}{name}/"
-            if below := real_directories(entries):
+            if below:
                 levels.append((descent.keep(above, name), len(prefix), below))
-            yield map(prefix.__add__, [entry.name for entry in entries])
+            yield map(prefix.__add__, listed)
 
     def select_unlisted(self, path: str) -> Batches:
         return _Exists(self._root).select(path)

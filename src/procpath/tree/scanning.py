@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable, Iterator
 from errno import ENOENT, ENOTDIR, EXDEV
 from itertools import islice
-from typing import IO, Any, BinaryIO, Generic, Literal, TextIO, TypeAlias, TypeVar, overload
+from typing import IO, TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, overload
 
 from procpath.errors import UnverifiedProcError, os_error
 from procpath.lexical import LexicalPath
@@ -25,6 +25,9 @@ from procpath.resolve.special import kernel_file_system, refuse_special
 from procpath.tree.descent import Descent, Directory, require_names
 from procpath.tree.walking import below
 from procpath.uapi import FIND_NOFOLLOW
+
+if TYPE_CHECKING:
+    from _typeshed import OpenBinaryModeReading, OpenTextModeReading
 
 P = TypeVar("P", bound=LexicalPath)
 
@@ -117,24 +120,34 @@ class Entry(Generic[P]):
                 del directory
         return status
 
+    # As typeshed has them for pathlib.
     @overload
     def open(
         self,
-        mode: Literal["r", "rt"] = "r",
+        mode: OpenTextModeReading = "r",
         buffering: int = -1,
         encoding: str | None = None,
         errors: str | None = None,
         newline: str | None = None,
-    ) -> TextIO: ...
+    ) -> io.TextIOWrapper: ...
     @overload
     def open(
         self,
-        mode: Literal["rb", "br"],
-        buffering: int = -1,
+        mode: OpenBinaryModeReading,
+        buffering: Literal[0],
         encoding: None = None,
         errors: None = None,
         newline: None = None,
-    ) -> BinaryIO: ...
+    ) -> io.FileIO: ...
+    @overload
+    def open(
+        self,
+        mode: OpenBinaryModeReading,
+        buffering: Literal[-1, 1] = -1,
+        encoding: None = None,
+        errors: None = None,
+        newline: None = None,
+    ) -> io.BufferedReader: ...
     @overload
     def open(
         self,
@@ -154,7 +167,8 @@ class Entry(Generic[P]):
     ) -> IO[Any]:
         """Open the file for reading, like the built-in ``open()``. It can be kept.
 
-        A link is ``ELOOP``; special files are refused as the root refuses them.
+        Its ``name`` is the entry's path. A link is ``ELOOP``; special files are refused as the
+        root refuses them.
         """
         if not set("wax+").isdisjoint(mode):
             raise ValueError(f"an entry of a scan is opened for reading, not in mode {mode!r}")
@@ -166,7 +180,7 @@ class Entry(Generic[P]):
         except OSError as error:
             raise self._about(error) from None
         raw: Any = getattr(file, "buffer", file)
-        # Not the text, which others would open on the host.
+        # A text would be that of a host file to a library that opens it again.
         getattr(raw, "raw", raw).name = self.path
         return file
 

@@ -19,8 +19,9 @@ from procpath.root import Root
 from procpath.tree.descent import (
     Descent,
     Directory,
+    NamesAndDirectories,
+    names_and_directories,
     open_directory,
-    real_directories_and_others,
     scan,
 )
 
@@ -128,10 +129,10 @@ class _Real(_Walk[Directory]):
         return self._descent.start
 
     def list_start(self, prefix: str) -> Contents:
-        return real_directories_and_others(self._descent.scan_start())
+        return _contents(names_and_directories(self._descent.start.fd.value))
 
     def list(self, above: Directory, name: str, prefix: str) -> Contents:
-        return real_directories_and_others(self._descent.scan(above, name))
+        return _contents(self._descent.list_directory(above, name))
 
     def enter(self, above: Directory, name: str) -> Directory:
         return self._descent.keep(above, name)
@@ -188,6 +189,14 @@ class _Following(_Walk[Identity]):
 
     def leave(self, place: Identity) -> None:
         self._above.discard(place)
+
+
+def _contents(listed: NamesAndDirectories) -> Contents:
+    names, directories = listed
+    if not directories:
+        return directories, names
+    among = frozenset(directories)
+    return directories, [name for name in names if name not in among]
 
 
 def _report(error: OSError, path: str, on_error: OnError) -> None:
