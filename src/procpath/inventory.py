@@ -276,6 +276,7 @@ def _oldest(
         try:
             with held.process(pid) as process:
                 container = Container(process, len(members), proc, report)
+                has_left = process.mount_namespace != mount_namespace
         except (ProcessLookupError, FileNotFoundError):
             continue
         except OSError as error:
@@ -283,7 +284,7 @@ def _oldest(
             continue
         # By now the PID may be another process's.
         is_same = start_time in (None, container._start_time)
-        if is_same and container.mount_namespace == mount_namespace:
+        if is_same and not has_left and container.mount_namespace == mount_namespace:
             return container
     return None
 

@@ -7,6 +7,7 @@ import secrets
 import signal
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from errno import ESTALE
@@ -23,6 +24,7 @@ from helpers.processes import end_after, living
 from helpers.support import make_mounts_private, private_mounts, run_in_child, wait_until
 from procpath import (
     Container,
+    ProcessDir,
     ProcessGoneError,
     RootedPath,
     VerifiedProc,
@@ -166,6 +168,28 @@ def test_next_process_stands_in_for_one_that_ends_meanwhile(
         end(second)
         [stand_in] = [each for each in going if each.pid in (second, younger)]
         assert (stand_in.pid, stand_in.processes) == (younger, 2)
+
+
+def test_processes_are_opened_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: Counter[int] = Counter()
+    process_of = VerifiedProc.process
+
+    def counting(proc: VerifiedProc, pid: int) -> ProcessDir:
+        opened[pid] += 1
+        return process_of(proc, pid)
+
+    with ExitStack() as stack:
+        first = stack.enter_context(living(make_mounts_private))
+        namespace = stack.enter_context(open(f"/proc/{first}/ns/mnt"))
+        others = [
+            stack.enter_context(living(lambda: linux.setns(namespace.fileno()))) for _ in range(20)
+        ]
+        monkeypatch.setattr(VerifiedProc, "process", counting)
+        container = found(first, all=True)
+    assert container is not None
+    assert container.processes == 21
+    assert {opened[pid] for pid in others} == {1}
+    assert opened[first] <= 3
 
 
 def test_process_that_ended_has_no_root_to_open(start: Callable[..., int]) -> None:
