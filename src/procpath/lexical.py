@@ -326,9 +326,10 @@ class LexicalPath:
         return self.with_segments(*[".."] * steps, *self.parts[len(common.parts) :])
 
     def match(self, path_pattern: Segment, *, case_sensitive: bool | None = None) -> bool:
-        """Return whether the path matches a pattern, from the right if that is relative.
+        """Return whether the path matches ``path_pattern``, from the right if that is relative.
 
-        ``**`` means ``*``.
+        ``**`` means ``*``. ``case_sensitive`` None is as True. Raises ``ValueError`` for an empty
+        pattern.
         """
         pattern = self._own(path_pattern)
         parts, patterns = self.parts[::-1], pattern.parts[::-1]
@@ -343,9 +344,9 @@ class LexicalPath:
         )
 
     def full_match(self, pattern: Segment, *, case_sensitive: bool | None = None) -> bool:
-        """Return whether the whole path matches a pattern.
+        """Return whether the whole path matches ``pattern``.
 
-        ``**`` is any number of components.
+        ``**`` is any number of components. ``case_sensitive`` None is as True.
         """
         wanted = self._own(pattern)
         text = str(self) if self.parts else ""

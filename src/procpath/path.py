@@ -168,6 +168,8 @@ class RootedPath(LexicalPath, from_segments=True):
     ) -> Self:
         """Return a path in the root of the running container whose ID begins with ``id_prefix``.
 
+        The path starts at ``/``, and ``segments`` are joined to it.
+
         The ID is one that :func:`procpath.containers` shows, and as much a claim as there; a name
         (lxc, systemd-nspawn) counts only as a whole. ``proc`` is the procfs to look in, ``options``
         are those of :class:`Root`. A container of several mount namespaces is that of its oldest
@@ -188,7 +190,10 @@ class RootedPath(LexicalPath, from_segments=True):
     # Asking
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-        """Return the file's status, like os.stat(). Owner and group IDs are the host's."""
+        """Return the file's status, like ``os.stat()``. Owner and group IDs are the host's.
+
+        With ``follow_symlinks=False`` a link at the end is not followed.
+        """
         try:
             raw = self._raw_
         except AttributeError:
@@ -200,15 +205,27 @@ class RootedPath(LexicalPath, from_segments=True):
         return self.stat(follow_symlinks=False)
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
-        """Return whether the path exists. False if it cannot be reached."""
+        """Return whether the path exists. False if it cannot be reached.
+
+        A link that leads nowhere exists only with ``follow_symlinks=False``. Raises ``OSError`` if
+        the answer cannot be had: too many open files, a failing disk.
+        """
         return self._mode(follow_symlinks) != 0
 
     def is_file(self, *, follow_symlinks: bool = True) -> bool:
-        """Return whether the path is a regular file, or a link to one."""
+        """Return whether the path is a regular file, or a link to one.
+
+        A link is not followed with ``follow_symlinks=False``. False if the path cannot be reached;
+        raises as :meth:`exists`.
+        """
         return stat.S_ISREG(self._mode(follow_symlinks))
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-        """Return whether the path is a directory, or a link to one."""
+        """Return whether the path is a directory, or a link to one.
+
+        A link is not followed with ``follow_symlinks=False``. False if the path cannot be reached;
+        raises as :meth:`exists`.
+        """
         return stat.S_ISDIR(self._mode(follow_symlinks))
 
     def is_symlink(self) -> bool:
@@ -281,7 +298,8 @@ class RootedPath(LexicalPath, from_segments=True):
     def owner(self, *, follow_symlinks: bool = True) -> str:
         """Return the owner's name in the container's own accounts.
 
-        Raises ``KeyError`` if it has none there.
+        With ``follow_symlinks=False``, that of a link itself. Raises ``KeyError`` if it has no
+        name there.
         """
         uid = self.stat(follow_symlinks=follow_symlinks).st_uid
         return Accounts(self._root).user_name(uid)
@@ -289,7 +307,8 @@ class RootedPath(LexicalPath, from_segments=True):
     def group(self, *, follow_symlinks: bool = True) -> str:
         """Return the group's name in the container's own accounts.
 
-        Raises ``KeyError`` if it has none there.
+        With ``follow_symlinks=False``, that of a link itself. Raises ``KeyError`` if it has no
+        name there.
         """
         gid = self.stat(follow_symlinks=follow_symlinks).st_gid
         return Accounts(self._root).group_name(gid)
@@ -390,7 +409,7 @@ class RootedPath(LexicalPath, from_segments=True):
 
     @classmethod
     def from_uri(cls, uri: str) -> Never:
-        """Raise ``UnsupportedOperation``: a ``file:`` URI names a file of the host."""
+        """Raise ``UnsupportedOperation``: ``uri``, a ``file:`` URI, names a file of the host."""
         raise UnsupportedOperation(f"{cls.__name__}.from_uri(): a URI cannot tell the root")
 
     def is_reserved(self) -> bool:
@@ -479,6 +498,9 @@ class RootedPath(LexicalPath, from_segments=True):
     ) -> IO[Any]:
         """Open the file, like the built-in ``open()``. A new file is created inside the root.
 
+        ``mode``, ``buffering``, ``encoding``, ``errors`` and ``newline`` are those of ``open()``; a
+        new file gets 0o666 and the umask. Raises ``OSError``, :class:`SpecialFileError` among them.
+
         The file's ``name`` is this path. A text would be that of a host file to a library that
         opens it again.
         """
@@ -522,7 +544,9 @@ class RootedPath(LexicalPath, from_segments=True):
         *,
         limit: int | None = None,
     ) -> str:
-        """Return the whole file as text. ``newline`` is that of the built-in ``open()``.
+        """Return the whole file as text.
+
+        ``encoding``, ``errors`` and ``newline`` are those of the built-in ``open()``.
 
         Raises ``EFBIG`` if the file has more than ``limit`` bytes.
         """
@@ -541,7 +565,10 @@ class RootedPath(LexicalPath, from_segments=True):
         return text
 
     def iterdir(self) -> Iterator[Self]:
-        """Iterate over the paths in the directory, in no order. They have their :attr:`info`."""
+        """Iterate over the paths in the directory, in no order. They have their :attr:`info`.
+
+        Raises ``OSError`` before the first one, if it is no directory or cannot be listed.
+        """
         directory = self._root.open_raw(self._raw, uapi.LISTING, 0)
         try:
             return self._children(scan(directory))
@@ -581,7 +608,7 @@ class RootedPath(LexicalPath, from_segments=True):
         case_sensitive: bool | None = None,
         recurse_symlinks: bool = False,
     ) -> Iterator[Self]:
-        """:meth:`glob` with ``**/`` before the pattern."""
+        """:meth:`glob` with ``**/`` before the ``pattern``."""
         parts = parse_pattern(posixpath.join("**", _pattern_text(pattern)))
         found = glob(self._root, str(self), parts, case_sensitive, recurse_symlinks)
         return self._all_normalized(found)
@@ -591,7 +618,7 @@ class RootedPath(LexicalPath, from_segments=True):
     ) -> Iterator[tuple[Self, list[str], list[str]]]:
         """Iterate over the tree as ``(path, dirnames, filenames)``, like ``os.walk``.
 
-        Top down, the caller may change ``dirnames`` to choose where to go on. Without
+        With ``top_down``, the caller may change ``dirnames`` to choose where to go on. Without
         ``follow_symlinks`` a link to a directory is among the ``filenames``; with it, and unlike
         in pathlib, a directory that is above already is an ``ELOOP`` error for ``on_error``.
         """
@@ -646,7 +673,10 @@ class RootedPath(LexicalPath, from_segments=True):
     # Writing
 
     def write_bytes(self, data: Buffer) -> int:
-        """Write ``data`` as the whole file, which is created if missing. Return how many bytes."""
+        """Write ``data`` as the whole file, which is created if missing.
+
+        Returns the number of bytes.
+        """
         view = memoryview(data)
         return self._write(view if view.format == "B" and view.ndim == 1 else view.cast("B"))
 
@@ -659,7 +689,8 @@ class RootedPath(LexicalPath, from_segments=True):
     ) -> int:
         """Write ``data`` as the whole file, which is created if missing.
 
-        Returns the number of characters.
+        ``encoding``, ``errors`` and ``newline`` are those of the built-in ``open()``. Returns the
+        number of characters.
         """
         encoding = _codec(io.text_encoding(encoding))
         if not isinstance(data, str):
@@ -685,7 +716,10 @@ class RootedPath(LexicalPath, from_segments=True):
         return len(view)
 
     def touch(self, mode: int = 0o666, exist_ok: bool = True) -> None:
-        """Create the file with ``mode`` (and the umask), or set its times to now."""
+        """Create the file with ``mode`` (and the umask), or set its times to now.
+
+        With ``exist_ok=False``, raise ``FileExistsError`` if it exists.
+        """
         if exist_ok:
             try:
                 self.utime()
@@ -708,7 +742,8 @@ class RootedPath(LexicalPath, from_segments=True):
     ) -> None:
         """Create a directory with ``mode`` (and the umask), and those above it with ``parents``.
 
-        Those above it get ``parent_mode``, or 0o777 if it is None.
+        Those above it get ``parent_mode``, or 0o777 if it is None. With ``exist_ok`` a directory,
+        or a link to one, may be there already; otherwise ``FileExistsError``.
         """
         try:
             entries.mkdir(self._root, self._raw, mode)
@@ -724,7 +759,7 @@ class RootedPath(LexicalPath, from_segments=True):
                 raise
 
     def unlink(self, missing_ok: bool = False) -> None:
-        """Remove a file or a link."""
+        """Remove a file or a link. With ``missing_ok``, it may be missing."""
         try:
             entries.unlink(self._root, self._raw)
         except FileNotFoundError:
@@ -736,7 +771,10 @@ class RootedPath(LexicalPath, from_segments=True):
         entries.rmdir(self._root, self._raw)
 
     def symlink_to(self, target: Segment | pathlib.Path, target_is_directory: bool = False) -> None:
-        """Make this path a link to ``target``, which is stored as given and not looked at."""
+        """Make this path a link to ``target``, which is stored as given and not looked at.
+
+        ``target_is_directory`` has no effect on Linux.
+        """
         text = str(target) if isinstance(target, LexicalPath) else os.fspath(target)
         try:
             entries.symlink(self._root, text, self._raw)
@@ -744,7 +782,10 @@ class RootedPath(LexicalPath, from_segments=True):
             raise about_two(error, text, str(self), self._root.note) from None
 
     def hardlink_to(self, target: Segment) -> None:
-        """Make this path another name of the file that ``target`` leads to, links followed."""
+        """Make this path another name of the file that ``target`` leads to, links followed.
+
+        ``target`` is of the same root. A host path of pathlib is a ``TypeError``.
+        """
         source = self._same_root(target)
         try:
             entries.link(self._root, _as_written(target, source), self._raw)
@@ -752,7 +793,7 @@ class RootedPath(LexicalPath, from_segments=True):
             raise about_two(error, str(source), str(self), self._root.note) from None
 
     def rename(self, target: Segment, *, replace: bool = True) -> Self:
-        """Rename to ``target``, of the same root, and return it.
+        """Rename to ``target``, of the same root, and return it as a path.
 
         A file or an empty directory of that name is replaced, or with ``replace=False``
         ``FileExistsError`` (renameat2(2), ``RENAME_NOREPLACE``).
@@ -769,15 +810,21 @@ class RootedPath(LexicalPath, from_segments=True):
         return new
 
     def replace(self, target: Segment) -> Self:
-        """:meth:`rename`, replacing what has that name."""
+        """:meth:`rename` to ``target``, replacing what has that name."""
         return self.rename(target)
 
     def exchange(self, other: Segment) -> None:
-        """Swap two files of any kind in one step (renameat2(2), ``RENAME_EXCHANGE``)."""
+        """Swap this file and ``other``, of the same root, in one step (renameat2(2)).
+
+        Both must exist, and may be of any kind (``RENAME_EXCHANGE``).
+        """
         self._rename(other, uapi.RENAME_EXCHANGE)
 
     def chmod(self, mode: int, *, follow_symlinks: bool = True) -> None:
-        """Set the permissions. Linux keeps none for a link: ``EOPNOTSUPP``."""
+        """Set the permissions to ``mode``.
+
+        Linux keeps none for a link: with ``follow_symlinks=False`` that is ``EOPNOTSUPP``.
+        """
         entries.chmod(self._root, self._raw, mode, follow_symlinks)
 
     def lchmod(self, mode: int) -> None:
@@ -785,7 +832,11 @@ class RootedPath(LexicalPath, from_segments=True):
         self.chmod(mode, follow_symlinks=False)
 
     def chown(self, uid: int = -1, gid: int = -1, *, follow_symlinks: bool = True) -> None:
-        """Set the owner and group, by the host's IDs as :meth:`stat` has them; -1 keeps one."""
+        """Set the owner to ``uid`` and the group to ``gid``; -1 keeps one.
+
+        The numbers are the host's, as :meth:`stat` has them. With ``follow_symlinks=False``, of a
+        link itself.
+        """
         entries.chown(self._root, self._raw, uid, gid, follow_symlinks)
 
     def utime(
@@ -795,19 +846,29 @@ class RootedPath(LexicalPath, from_segments=True):
         ns: tuple[int, int] | None = None,
         follow_symlinks: bool = True,
     ) -> None:
-        """Set the times of access and modification, in seconds or nanoseconds, or to now."""
+        """Set the times of access and modification, as ``os.utime()``.
+
+        ``times`` are in seconds, ``ns`` in nanoseconds since the epoch; without both, it is
+        now. With ``follow_symlinks=False``, of a link itself.
+        """
         if times is not None and ns is not None:
             raise ValueError("utime: you may specify either 'times' or 'ns' but not both")
         entries.utime(self._root, self._raw, times, ns, follow_symlinks)
 
     def getxattr(self, attribute: str | bytes, *, follow_symlinks: bool = True) -> bytes:
-        """Return the value of an extended attribute, like os.getxattr()."""
+        """Return the value of the extended attribute ``attribute``, like ``os.getxattr()``.
+
+        With ``follow_symlinks=False``, of a link itself. ``ENODATA`` if there is none.
+        """
         name = _attribute(attribute)
         with entries.attributes(self._root, self._raw, follow_symlinks) as held:
             return held.get(name)
 
     def listxattr(self, *, follow_symlinks: bool = True) -> list[str]:
-        """Return the names of the extended attributes, like os.listxattr()."""
+        """Return the names of the extended attributes, like ``os.listxattr()``.
+
+        With ``follow_symlinks=False``, of a link itself.
+        """
         with entries.attributes(self._root, self._raw, follow_symlinks) as held:
             return held.names()
 
@@ -819,13 +880,20 @@ class RootedPath(LexicalPath, from_segments=True):
         *,
         follow_symlinks: bool = True,
     ) -> None:
-        """Set an extended attribute, like os.setxattr(); ``flags`` is an ``os.XATTR_*``."""
+        """Set the extended attribute ``attribute`` to the bytes ``value``, like ``os.setxattr()``.
+
+        ``flags`` is 0, ``os.XATTR_CREATE`` or ``os.XATTR_REPLACE``. With ``follow_symlinks=False``,
+        of a link itself.
+        """
         name, data = _attribute(attribute), bytes(memoryview(value))
         with entries.changeable_attributes(self._root, self._raw, follow_symlinks) as held:
             held.set(name, data, flags)
 
     def removexattr(self, attribute: str | bytes, *, follow_symlinks: bool = True) -> None:
-        """Remove an extended attribute, like os.removexattr()."""
+        """Remove the extended attribute ``attribute``, like ``os.removexattr()``.
+
+        With ``follow_symlinks=False``, of a link itself. ``ENODATA`` if there is none.
+        """
         name = _attribute(attribute)
         with entries.changeable_attributes(self._root, self._raw, follow_symlinks) as held:
             held.remove(name)
@@ -1014,7 +1082,8 @@ class RootedPath(LexicalPath, from_segments=True):
     ) -> None:
         """Remove the directory and everything below, like ``shutil.rmtree``; no link is followed.
 
-        ``onexc(function, path, error)`` is called for what cannot be removed. A mount point
+        ``onexc(function, path, error)`` is called for what cannot be removed, unless
+        ``ignore_errors``; without either, the first ``OSError`` is raised. A mount point
         in the tree is an error and is left alone, unless ``cross_mounts``.
         """
 

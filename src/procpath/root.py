@@ -157,7 +157,8 @@ class Root(Closing):
     ) -> Self:
         """The root of the process that ``pidfd`` refers to (pidfd_open(2)); no PID can be mistaken.
 
-        Raises as :meth:`of_process`, and ``ValueError`` for a descriptor that is no pidfd.
+        ``proc`` is the procfs to look in (default: :meth:`VerifiedProc.default`). Raises as
+        :meth:`of_process`, and ``ValueError`` for a descriptor that is no pidfd.
         """
         proc = proc or VerifiedProc.default()
         pid = _pid_of(proc, pidfd)
@@ -174,7 +175,7 @@ class Root(Closing):
 
     @classmethod
     def at(cls, host_directory: StrOrBytesPath, **options: Unpack[OptionArguments]) -> Self:
-        """The directory at a host path, for a file system that no process is in.
+        """The directory at the host path ``host_directory``, for files that no process is in.
 
         The host path is resolved once, here, by our own process's rules; whatever it names
         later, the root stays the same directory. Raises what opening a directory raises, such
@@ -207,8 +208,9 @@ class Root(Closing):
         return Root(fd, Beneath(self, raw), inherited, self.process, self.user_namespace, mounts)
 
     def resolver_below(self, dirfd: int) -> Resolver:
-        """What resolves paths below a directory of this root's, by its rules but through no
-        link.
+        """What resolves paths below ``dirfd``, a directory of this root's, by its rules.
+
+        No link is followed.
         """
         resolver = self.resolver
         if isinstance(resolver, _ClosedResolver):
@@ -265,7 +267,8 @@ class Root(Closing):
         """``os.open`` inside the root: the descriptor of what the in-root path ``path`` leads to.
 
         ``flags`` are those of open(2), taken to the byte: trailing slashes, ``O_NOFOLLOW``,
-        ``O_CREAT``, ``O_TMPFILE`` mean what they mean to a process chrooted here. The
+        ``O_CREAT``, ``O_TMPFILE`` mean what they mean to a process chrooted here. A new file gets
+        ``mode`` and the umask. The
         descriptor is close-on-exec and never becomes a controlling terminal.
 
         Raises the operating system's ``OSError`` with ``path`` as its filename,
@@ -275,7 +278,10 @@ class Root(Closing):
         return self.open_raw(_raw(path), flags, mode).detach()
 
     def opener(self, path: StrOrBytesPath, flags: int) -> int:
-        """For ``open(path, opener=root.opener)``: confines code that takes plain paths."""
+        """For ``open(path, opener=root.opener)``: confines code that takes plain paths.
+
+        It is :meth:`open` with ``flags`` as they are, and 0o666 for a new file.
+        """
         return self.open(path, flags, 0o666)
 
     def close(self) -> None:

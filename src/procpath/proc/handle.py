@@ -241,7 +241,7 @@ class VerifiedProc(Closing):
     @overload
     def open(self, name: str, mode: str) -> IO[Any]: ...
     def open(self, name: str, mode: str = "r") -> IO[Any]:
-        """Open the file ``name`` of the procfs; modes as for :meth:`ProcessDir.open`.
+        """Open the file ``name`` of the procfs; ``mode`` is as for :meth:`ProcessDir.open`.
 
         ``/proc/sys`` and some files are overmounted in most containers, to protect the host
         from them; there the mounted source raises ``UnverifiedProcError``.

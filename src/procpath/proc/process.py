@@ -119,7 +119,7 @@ class ProcessDir(Closing):
     @overload
     def open(self, name: str, mode: str) -> IO[Any]: ...
     def open(self, name: str, mode: str = "r") -> IO[Any]:
-        """Open the file ``name`` for reading (``r``, ``rb``) or writing (``w``, ``wb``).
+        """Open the file ``name``; ``mode`` is ``r`` or ``rb`` to read, ``w`` or ``wb`` to write.
 
         Text is UTF-8 with ``surrogateescape``. Writing neither creates nor truncates; what
         is written goes to the kernel in one piece at ``flush()`` or ``close()``, and with

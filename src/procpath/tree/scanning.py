@@ -167,6 +167,9 @@ class Entry(Generic[P]):
     ) -> IO[Any]:
         """Open the file for reading, like the built-in ``open()``. It can be kept.
 
+        ``mode`` is ``"r"`` or ``"rb"``; ``buffering``, ``encoding``, ``errors`` and ``newline`` are
+        those of ``open()``. Raises ``ValueError`` for another mode, and once the loop has gone on.
+
         Its ``name`` is the entry's path. A link is ``ELOOP``; special files are refused as the
         root refuses them.
         """

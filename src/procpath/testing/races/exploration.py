@@ -378,7 +378,7 @@ def explore(
 
 
 def assert_confined(victim: Victim, tree: Tree, schedule: Schedule) -> None:
-    """Raise AssertionError if the victim escapes or hangs under ``schedule``.
+    """Raise AssertionError if the victim escapes or hangs under ``schedule`` in ``tree``.
 
     The error shows the calls, and where the attack struck. Moves behind the last call do
     nothing.
