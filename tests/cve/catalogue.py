@@ -33,6 +33,12 @@ VULNERABILITIES: Final = (
         "A directory swapped for a link after its path was resolved led the copy to the host.",
     ),
     Vulnerability(
+        "CVE-2019-10152",
+        "podman cp",
+        "link at the end",
+        "A link in the container was followed on the host, for reading and for writing.",
+    ),
+    Vulnerability(
         "CVE-2019-14271",
         "docker cp",
         "code from inside",
@@ -81,6 +87,12 @@ VULNERABILITIES: Final = (
         "An image's /etc/passwd that was a link made the host read what it liked, without end.",
     ),
     Vulnerability(
+        "CVE-2024-12718",
+        "Python's tarfile",
+        "extraction through a link",
+        "Modes and times of files outside were changed in spite of the extraction filter.",
+    ),
+    Vulnerability(
         "CVE-2024-12747",
         "rsync",
         "swapped file",
@@ -91,6 +103,36 @@ VULNERABILITIES: Final = (
         "runc",
         "mkdir -p through a link",
         "A parent swapped for a link had empty files and directories made on the host.",
+    ),
+    Vulnerability(
+        "CVE-2025-4138",
+        "Python's tarfile",
+        "link in the middle",
+        "A link was checked before a later member changed where it leads.",
+    ),
+    Vulnerability(
+        "CVE-2025-4330",
+        "Python's tarfile",
+        "hard link",
+        "A hard link was extracted as a second link, whose text was checked at another place.",
+    ),
+    Vulnerability(
+        "CVE-2025-4435",
+        "Python's tarfile",
+        "error ignored",
+        "Members that the filter had refused were extracted all the same.",
+    ),
+    Vulnerability(
+        "CVE-2025-4517",
+        "Python's tarfile",
+        "extraction through a link",
+        "Links beyond PATH_MAX, where realpath() stops looking, led writes out.",
+    ),
+    Vulnerability(
+        "CVE-2025-8194",
+        "Python's tarfile",
+        "negative size",
+        "A member of a negative size was read again and again, for ever.",
     ),
     Vulnerability(
         "CVE-2025-31133",
@@ -117,6 +159,12 @@ VULNERABILITIES: Final = (
         "A real procfs file or link mounted over another took the writes meant for that one.",
     ),
     Vulnerability(
+        "CVE-2026-17106",
+        "docker cp",
+        "string prefix",
+        "Names were moved to the target as texts, so dir2/file went beside dir.",
+    ),
+    Vulnerability(
         "CVE-2026-29518",
         "rsync",
         "moved parent",
@@ -127,6 +175,18 @@ VULNERABILITIES: Final = (
         "Go os.Root",
         "link at the end",
         "A slash behind a link at the end made openat() follow it, in spite of O_NOFOLLOW.",
+    ),
+    Vulnerability(
+        "CVE-2026-41567",
+        "docker cp",
+        "code from inside",
+        "xz and unpigz were looked up in the container, and run as the host's root.",
+    ),
+    Vulnerability(
+        "CVE-2026-41568",
+        "docker cp",
+        "mkdir -p through a link",
+        "A mount point swapped for a link had empty files and directories made on the host.",
     ),
     Vulnerability(
         "CVE-2026-42306",
