@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import os
 import pathlib
 import re
@@ -148,6 +150,69 @@ def test_build_ids_names_every_file_that_the_process_maps(container: RuncContain
     said = subprocess.run(["readelf", "-n", libc], capture_output=True, text=True, check=True)
     assert f"Build ID: {ids[libc]}" in said.stdout
     assert "/bin/busybox" in printed("build_ids.py", str(container.pid))
+
+
+def test_hash_container_hashes_the_files_inside_and_no_others(
+    start_container: Callable[[], RuncContainer], tmp_path: pathlib.Path
+) -> None:
+    pytest.importorskip("tqdm")
+    container = start_container()
+    top = RootedPath(container.pid, "hashed")
+    (top / "deep/er").mkdir(parents=True)
+    contents = {f"deep/{number}": os.urandom(number * 1000) for number in range(100)}
+    contents["deep/er/new\n\x1b[31mline"] = b"odd"
+    for name, content in contents.items():
+        (top / name).write_bytes(content)
+    canary = tmp_path / "canary"
+    canary.write_bytes(b"of the host")
+    (top / "link").symlink_to(canary)
+    (top / "way").symlink_to(tmp_path)
+    (top / "proc").symlink_to("/proc")
+    os.mkfifo(f"/proc/{container.pid}/root/hashed/fifo")
+    output = printed("hash_container.py", str(container.pid))
+    found = {line["path"]: line for line in map(json.loads, output.splitlines())}
+    for name, content in contents.items():
+        line = found[f"/hashed/{name}"]
+        assert (line["sha256"], line["size"]) == (hashlib.sha256(content).hexdigest(), len(content))
+    assert {path for path in found if path.startswith("/hashed/")} == {
+        f"/hashed/{name}" for name in contents
+    }
+    assert not [path for path in found if path.startswith(("/proc/", "/sys/", "/dev/"))]
+    below = printed("hash_container.py", str(container.pid), "hashed/deep/er")
+    assert [json.loads(line)["path"] for line in below.splitlines()] == [
+        "/hashed/deep/er/new\n\x1b[31mline"
+    ]
+
+
+def test_hash_container_stays_inside_while_directories_are_swapped(
+    start_container: Callable[[], RuncContainer], tmp_path: pathlib.Path
+) -> None:
+    pytest.importorskip("tqdm")
+    container = start_container()
+    top = RootedPath(container.pid, "hashed")
+    for number in range(40):
+        (tmp_path / f"{number}/d").mkdir(parents=True)
+        (tmp_path / f"{number}/d/file").write_bytes(b"of the host")
+        (top / f"{number}/d").mkdir(parents=True)
+        (top / f"{number}/d/file").write_bytes(b"inside")
+        (top / f"link{number}").symlink_to(f"{'../' * 20}{tmp_path}/{number}")
+    done = threading.Event()
+
+    def swap() -> None:
+        while not done.is_set():
+            for number in range(40):
+                (top / f"link{number}").exchange(top / str(number))
+
+    swapper = threading.Thread(target=swap)
+    swapper.start()
+    try:
+        output = [example("hash_container.py", str(container.pid), "hashed") for _ in range(3)]
+    finally:
+        done.set()
+        swapper.join()
+    hashed = {json.loads(line)["sha256"] for run in output for line in run.stdout.splitlines()}
+    assert hashed == {hashlib.sha256(b"inside").hexdigest()}
+    assert [run.returncode for run in output] == [0, 0, 0]
 
 
 @pytest.mark.usefixtures("container")
