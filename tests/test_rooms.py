@@ -36,6 +36,7 @@ ROOMS = [
     "cgroups",
     "inventory",
     "path",
+    "porting",
     "__init__",
     "testing",
     "commands",

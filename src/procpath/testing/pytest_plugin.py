@@ -1,4 +1,4 @@
-"""The pytest fixture ``rooted_tree``: trees on a real file system, with something to steal outside.
+"""The pytest fixtures ``rooted_tree`` and ``no_text_leaks``.
 
 pytest imports it, by the entry point ``pytest11`` of this distribution, at the start of each run
 where the distribution is installed; so the rest of procpath is imported when the fixture is used.
@@ -16,6 +16,7 @@ import pytest
 
 if TYPE_CHECKING:
     from procpath import RootedPath
+    from procpath.porting import Leak
     from procpath.testing.tree import Tree
 
 CANARY = b"this lies outside of the root\n"
@@ -74,6 +75,31 @@ def rooted_tree(tmp_path_factory: pytest.TempPathFactory) -> MakeRootedTree:
             yield RootedTree(place.tree, RootedPath(root), place.directory)
 
     return make
+
+
+@pytest.fixture
+def no_text_leaks() -> Iterator[list[Leak]]:
+    """Fails the test if a path in a root becomes text in it (:func:`procpath.porting.text_leaks`).
+
+    Gives the list of leaks.
+    """
+    from procpath.porting import text_leaks
+
+    with text_leaks() as leaks:
+        yield leaks
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Fail a test with ``no_text_leaks`` here, after it has run: at the end of the fixture it
+    would count as passed, with an error.
+    """
+    leaks = getattr(item, "funcargs", {}).get("no_text_leaks")
+    if leaks:
+        places = dict.fromkeys(map(str, leaks))
+        pytest.fail(
+            "\n".join([f"{len(leaks)} texts were made of paths in a root:", *places]), pytrace=False
+        )
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
