@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-maxdepth", metavar="N", type=depth, help="go down N levels; 0 is the start alone"
     )
-    add_special(parser)
+    add_special(parser, "enter the kernel file systems (/proc, /sys) below the start too")
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
         "-print0",

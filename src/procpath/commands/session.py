@@ -237,7 +237,10 @@ def add_human(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("-h", dest="human", action="store_true", help=text)
 
 
-def add_special(parser: argparse.ArgumentParser) -> None:
+def add_special(
+    parser: argparse.ArgumentParser,
+    text: str = "open FIFOs, sockets, devices and files of kernel file systems (/proc, /sys) too",
+) -> None:
     """Add ``--special``, as ``special_files``, an option of the roots."""
     parser.add_argument(
         "--special",
@@ -245,7 +248,7 @@ def add_special(parser: argparse.ArgumentParser) -> None:
         action="store_const",
         const="allow",
         default="refuse",
-        help="open FIFOs, sockets, devices and files of kernel file systems (/proc, /sys) too",
+        help=text,
     )
 
 
