@@ -112,14 +112,17 @@ def _ensure_file(name: str, dirfd: int) -> None:
 def _contents(name: str, dirfd: int) -> Iterator[tuple[str, bytes]]:
     """The names of a tree in the held directory, and the contents of its regular files."""
     mode = os.stat(name, dir_fd=dirfd, follow_symlinks=False).st_mode
-    if stat.S_ISREG(mode):
-        yield name, _content(name, dirfd)
-    elif stat.S_ISDIR(mode):
-        for path, dirnames, filenames, fd in os.fwalk(name, dir_fd=dirfd):
-            for each in dirnames:
-                yield f"{path}/{each}", b""
-            for each in filenames:
-                yield f"{path}/{each}", _content(each, fd)
+    yield name, _content(name, dirfd) if stat.S_ISREG(mode) else b""
+    if stat.S_ISDIR(mode):
+        # Not by os.fwalk(), which opens first and looks then.
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+        fd = os.open(name, flags, dir_fd=dirfd)
+        try:
+            for each in os.listdir(fd):
+                for below, content in _contents(each, fd):
+                    yield f"{name}/{below}", content
+        finally:
+            os.close(fd)
 
 
 def _content(name: str, dirfd: int) -> bytes:

@@ -22,7 +22,14 @@ def register_profiles() -> None:
     settings.load_profile("brief")
 
 
+def by_form(brief: T, ci: T, long: T) -> T:
+    """Return what belongs to the form that was asked for."""
+    examples = settings.default.max_examples
+    if examples < settings.get_profile("ci").max_examples:
+        return brief
+    return long if examples >= settings.get_profile("long").max_examples else ci
+
+
 def one_in(number: int, cases: Sequence[T]) -> Sequence[T]:
     """Return all cases in the long form, one in ``number`` of them in the short form."""
-    is_short = settings.default.max_examples < settings.get_profile("ci").max_examples
-    return cases[::number] if is_short else cases
+    return by_form(cases[::number], cases, cases)

@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, example, find, given, settings
+from hypothesis import HealthCheck, Phase, assume, example, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
+from helpers.forms import one_in
 from procpath.testing import (
     HOST,
     Fifo,
@@ -20,14 +21,17 @@ from procpath.testing import (
     Tree,
     hostile_trees,
     in_root_paths,
+    trees,
 )
 from procpath.testing.races import (
     Exchange,
+    Move,
     Replace,
     assert_confined,
     explore,
     schedules,
 )
+from procpath.testing.races.exploration import play
 from races import zoo
 
 EXAMPLES = 200
@@ -80,40 +84,66 @@ def test_a_tree_leads_a_careless_reader_out(
 def test_no_tree_leads_rooted_path_out(rooted_tree: MakeRootedTree) -> None:
     found = partial(is_led_out, rooted_tree, zoo.rooted)
     with pytest.raises(NoSuchExample):
-        find(cases(), found, settings=settings(SEARCH, max_examples=50))
+        find(cases(), found, settings=settings(SEARCH, max_examples=25))
 
 
 @pytest.mark.parametrize("reader", zoo.READERS)
 def test_one_exploration_catches_each_reader(reader: zoo.Reader) -> None:
-    explored = explore(partial(read, reader), TREE)
-    assert next(explored.failures, None) is not None, str(explored)
+    moves = [Exchange("/a", "/b"), Replace("/a/f", Symlink(HOST + "/a/f"))]
+    explored = explore(partial(read, reader), TREE, moves)
+    assert any(outcome.escaped for outcome in explored.failures), str(explored)
 
 
 @pytest.mark.parametrize("writer", zoo.WRITERS)
 def test_one_exploration_catches_each_writer(writer: Callable[[Path], None]) -> None:
     explored = explore(writer, TREE)
-    assert next(explored.failures, None) is not None, str(explored)
+    assert any(outcome.escaped for outcome in explored.failures), str(explored)
+
+
+def test_one_exploration_catches_an_open_after_a_stat() -> None:
+    explored = explore(partial(read, zoo.stat_then_open), TREE, [Replace("/a/f", Fifo())])
+    assert [outcome.hung for outcome in explored] == [False, False, True]
+
+
+def test_no_exploration_catches_rooted_path() -> None:
+    explored = explore(partial(read, zoo.rooted), TREE)
+    assert next(explored.failures, None) is None, str(explored)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", [partial(read, zoo.rooted), *zoo.ROOTED_WRITERS])
-def test_no_exploration_catches_rooted_path(victim: Callable[[Path], object]) -> None:
+@pytest.mark.parametrize("victim", zoo.ROOTED_WRITERS)
+def test_no_exploration_catches_writing_by_rooted_path(victim: Callable[[Path], object]) -> None:
     explored = explore(victim, TREE)
     assert next(explored.failures, None) is None, str(explored)
 
 
-def test_a_failing_schedule_shrinks_to_one_move_before_one_call() -> None:
-    def fails(schedule: list[tuple[int, object]]) -> bool:
-        try:
-            assert_confined(partial(read, zoo.joins), tree, schedule)
-        except AssertionError:
-            return True
-        return False
+@st.composite
+def attacks(draw: st.DrawFn) -> tuple[Tree, str, list[tuple[int, Move]]]:
+    tree = draw(trees(max_size=2))
+    files = [path for path, node in tree.items() if isinstance(node, File)]
+    assume(files)
+    return tree, draw(st.sampled_from(files)), draw(schedules(tree, calls=12))
 
-    tree = Tree({"/a/f": File()})
-    smallest = find(schedules(tree), fails, settings=SEARCH)
-    assert len(smallest) == 1
-    assert smallest[0][0] == 1
+
+def is_led_out_by_a_race(
+    reader: zoo.Reader, attack: tuple[Tree, str, list[tuple[int, Move]]]
+) -> bool:
+    tree, path, schedule = attack
+
+    def victim(root: Path) -> bytes | None:
+        return answer(partial(reader, root, path))  # type: ignore[return-value]
+
+    attacked = play(victim, tree, schedule) if schedule else None
+    return attacked is not None and attacked.escaped != () and not play(victim, tree, []).escaped
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reader", one_in(4, zoo.READERS))
+def test_a_race_shrinks_to_one_move_before_one_call(reader: zoo.Reader) -> None:
+    search = settings(SEARCH, max_examples=1000)
+    tree, _, schedule = find(attacks(), partial(is_led_out_by_a_race, reader), settings=search)
+    assert len(schedule) == 1
+    assert len(tree) - len(["/"]) <= 2, tree
 
 
 @example(tree=TREE, schedule=[(1, Exchange("/a", "/b"))]).xfail(raises=AssertionError)

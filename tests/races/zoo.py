@@ -154,7 +154,12 @@ WRITERS = [extracts, makes_parents, removes_by_names, copies_into]
 
 
 def extracts_rooted(root: Path) -> None:
-    (RootedPath(root) / "a/f").write_bytes(b"")
+    """Unpacks as examples/extract_layer.py does."""
+    file = RootedPath(root) / "a/f"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    with file.open("xb") as made:
+        made.write(b"new")
 
 
 def makes_parents_rooted(root: Path) -> None:
@@ -165,4 +170,8 @@ def removes_rooted(root: Path) -> None:
     (RootedPath(root) / "a").rmtree()
 
 
-ROOTED_WRITERS = [extracts_rooted, makes_parents_rooted, removes_rooted]
+def copies_into_rooted(root: Path) -> None:
+    (RootedPath(root) / "a/f").copy_from(Path("/etc/hostname"))
+
+
+ROOTED_WRITERS = [extracts_rooted, makes_parents_rooted, removes_rooted, copies_into_rooted]

@@ -44,6 +44,12 @@ class Surroundings:
         """Return the node with the target that it has here."""
         return _led_to(self.host, node)
 
+    def renew(self) -> None:
+        """Make the tree again, as it was."""
+        remove(self.directory)
+        self.directory.mkdir()
+        self.tree.materialize(self.directory)
+
 
 @contextmanager
 def surrounded(tree: Tree, base: Path) -> Iterator[Surroundings]:
@@ -105,16 +111,17 @@ def _free_name(tree: Tree) -> str:
     return name
 
 
-def remove(directory: Path) -> None:
-    """Remove a directory that was made here, and what is in it; it may be gone already."""
-    if not directory.exists():
+def remove(path: Path) -> None:
+    """Remove what was made here, with everything in it; it may be gone already."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
         return
     if os.geteuid() != 0:
-        os.chmod(directory, 0o700)
-        for place, names, _ in os.walk(directory):
+        os.chmod(path, 0o700)
+        for place, names, _ in os.walk(path):
             for name in names:
                 # A tree may hold directories that not even their owner may list.
                 inner = os.path.join(place, name)
                 if not os.path.islink(inner):
                     os.chmod(inner, 0o700)
-    shutil.rmtree(directory)
+    shutil.rmtree(path)

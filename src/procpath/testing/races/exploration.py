@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import os
 import random
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from math import comb
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from procpath import linux, uapi
 from procpath.testing.races.calls import Call
 from procpath.testing.races.moves import (
-    MOVED,
     Attacker,
     Fail,
     Mount,
@@ -25,6 +20,7 @@ from procpath.testing.races.moves import (
     require_moves,
     undoes,
 )
+from procpath.testing.races.stage import Stage
 from procpath.testing.races.victim import (
     Run,
     Victim,
@@ -33,28 +29,17 @@ from procpath.testing.races.victim import (
     require_victim,
     run_victim,
 )
-from procpath.testing.surroundings import CANARY, CANARY_NAME, Surroundings, remove, surrounded
+from procpath.testing.surroundings import CANARY, CANARY_NAME
 from procpath.testing.tree import Tree
 
 if TYPE_CHECKING:
-    from typing import Self
+    pass
 
 Schedule: TypeAlias = Sequence[tuple[int, Move]]
 """Moves, each with the number of the call before which it is made, from 1 on."""
 
 MOST_PLACEMENTS = 20_000
 """of several moves; beyond that, so many are chosen"""
-
-_EVENTS = {
-    uapi.IN_OPEN: "opened",
-    uapi.IN_ACCESS: "read",
-    uapi.IN_MODIFY: "written to",
-    uapi.IN_ATTRIB: "changed",
-    uapi.IN_CREATE: "created",
-    uapi.IN_DELETE: "removed",
-    uapi.IN_MOVED_FROM: "moved away",
-    uapi.IN_MOVED_TO: "moved here",
-}
 
 
 @dataclass(frozen=True)
@@ -95,110 +80,44 @@ class Outcome:
         return f"  -->  {move!r}" + (" (could not be made)" if move in self.missed else "")
 
 
-class _Watch:
-    """Sees what happens to the canaries of one run after the other.
-
-    One queue serves them all: to close one takes the kernel ten milliseconds.
-    """
-
-    def __init__(self) -> None:
-        self._queue = linux.inotify_init()
-        self._inside = b""
-        self._base = Path()
-        self._places: dict[int, str] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._queue.close()
-
-    def begin(self, place: Surroundings) -> None:
-        """Watch the canaries of ``place``, and no others any more."""
-        self._inside = os.fsencode(place.directory.name)
-        self._base = place.base
-        self._places.clear()
-        mask = 0
-        for event in _EVENTS:
-            mask |= event
-        self._add(place.base, mask)
-        for top in (place.host, place.base / "outside"):
-            for directory, names, _ in os.walk(top):
-                here = Path(directory)
-                if here == place.outside:
-                    names.remove(place.directory.name)
-                self._add(here, mask)
-        self.seen()  # what this loop has opened
-
-    def _add(self, directory: Path, mask: int) -> None:
-        number = linux.inotify_add_watch(self._queue.value, os.fsencode(directory), mask)
-        self._places[number] = os.path.relpath(directory, self._base)
-
-    def seen(self) -> list[str]:
-        """Return what has happened since the last call."""
-        told = []
-        for watch, mask, name in linux.inotify_read(self._queue.value):
-            # What the tree's own directory and what was moved out get is not about canaries.
-            if name == self._inside or name.startswith(os.fsencode(MOVED)):
-                continue
-            if mask & uapi.IN_Q_OVERFLOW:
-                told.append("more happened to the canaries than inotify(7) can tell")
-            place = self._places.get(watch)
-            if place is None:
-                continue  # of an earlier run
-            where = os.path.normpath(os.path.join("{outside}", place, os.fsdecode(name)))
-            told += [f"{what} {where}" for event, what in _EVENTS.items() if mask & event]
-        return told
-
-
-@contextmanager
-def _base_directory() -> Iterator[Path]:
-    # A file system in memory, unless one is asked for: directories are made by the thousand.
-    in_memory = "TMPDIR" not in os.environ and os.access("/dev/shm", os.W_OK | os.X_OK)
-    where = "/dev/shm" if in_memory else None
-    base = Path(tempfile.mkdtemp(prefix="races-", dir=where)).resolve()
-    try:
-        yield base
-    finally:
-        remove(base)
-
-
 def play(victim: Victim, tree: Tree, schedule: Schedule) -> Outcome:
     """Run the victim on a fresh copy of the tree, and make the moves of the schedule."""
-    with _Watch() as watch:
-        return _play(victim, tree, schedule, watch)
+    with Stage(tree) as stage:
+        return play_on(stage, victim, schedule)
 
 
-def _play(victim: Victim, tree: Tree, schedule: Schedule, watch: _Watch) -> Outcome:
+def play_on(stage: Stage, victim: Victim, schedule: Schedule) -> Outcome:
+    """Run the victim on a fresh copy of the tree of a stage, which serves many runs."""
     ways: list[str] = []
     missed: list[Move] = []
-    with _base_directory() as base, surrounded(tree, base) as place:
-        attacker = Attacker(place)
-        canaries = _identities(place)
-        watch.begin(place)
+    place = stage.set()
+    attacker = Attacker(place)
 
-        def stopped(number: int, pid: int) -> int | None:
-            failing = None
-            for before, move in schedule:
-                if before != number:
-                    continue
-                if isinstance(move, Fail):
-                    failing = move.number
-                    continue
-                ways.extend(watch.seen())
-                try:
-                    attacker.make(move, pid)
-                except OSError:
-                    missed.append(move)
-                watch.seen()
-            return failing
+    def stopped(number: int, pid: int) -> int | None:
+        failing = None
+        for before, move in schedule:
+            if before != number:
+                continue
+            if isinstance(move, Fail):
+                failing = move.number
+                continue
+            ways.extend(stage.seen())
+            try:
+                attacker.make(move, pid)
+            except OSError:
+                missed.append(move)
+            stage.seen()
+        return failing
 
-        own_mounts = any(isinstance(move, Mount) for _, move in schedule)
-        run = run_victim(victim, place.directory, base, stopped, own_mounts=own_mounts)
-        ways += watch.seen()
-        ways += _came_out(run, canaries)
+    own_mounts = any(isinstance(move, Mount) for _, move in schedule)
+    run = run_victim(victim, place.directory, place.base, stopped, own_mounts=own_mounts)
+    ways += stage.seen()
+    if ways:
+        stage.discard()
+    attacker.tidy()
+    ways += _came_out(run, stage.identities)
     return Outcome(
-        tree,
+        stage.tree,
         tuple(schedule),
         tuple(run.calls),
         run.result,
@@ -206,19 +125,6 @@ def _play(victim: Victim, tree: Tree, schedule: Schedule, watch: _Watch) -> Outc
         tuple(missed),
         tuple(run.notes),
     )
-
-
-def _identities(place: Surroundings) -> set[tuple[int, int]]:
-    """Return device and inode of everything outside."""
-    found = set()
-    for top in (place.host, place.base / "outside"):
-        for directory, names, files in os.walk(top):
-            if Path(directory) == place.outside:
-                names.remove(place.directory.name)
-            for name in (".", *files):
-                status = os.lstat(os.path.join(directory, name))
-                found.add((status.st_dev, status.st_ino))
-    return found
 
 
 def _came_out(run: Run, canaries: set[tuple[int, int]]) -> list[str]:
@@ -255,8 +161,7 @@ class Exploration:
         begun = time.monotonic()
         self._victim = victim
         self._tree = tree
-        self._watch = _Watch()
-        self._outcomes = [self._play(())]
+        self._outcomes = [play(victim, tree, ())]
         self.calls = self._outcomes[0].calls
         self._first = [move for move in moves if undoes(move) is None]
         self._longer: list[Schedule] = []
@@ -271,9 +176,6 @@ class Exploration:
         self.seconds = time.monotonic() - begun
         """how long the runs took so far"""
 
-    def _play(self, schedule: Schedule) -> Outcome:
-        return _play(self._victim, self._tree, schedule, self._watch)
-
     def __len__(self) -> int:
         return 1 + len(self.calls) * len(self._first) + len(self._longer)
 
@@ -285,12 +187,13 @@ class Exploration:
         yield from self._longer
 
     def __iter__(self) -> Iterator[Outcome]:
-        for number, schedule in enumerate(self._schedules()):
-            if number == len(self._outcomes):
-                begun = time.monotonic()
-                self._outcomes.append(self._play(schedule))
-                self.seconds += time.monotonic() - begun
-            yield self._outcomes[number]
+        with Stage(self._tree) as stage:
+            for number, schedule in enumerate(self._schedules()):
+                if number == len(self._outcomes):
+                    begun = time.monotonic()
+                    self._outcomes.append(play_on(stage, self._victim, schedule))
+                    self.seconds += time.monotonic() - begun
+                yield self._outcomes[number]
 
     @property
     def failures(self) -> Iterator[Outcome]:

@@ -167,20 +167,15 @@ def moves_of(tree: Tree) -> list[Move]:
     the attacker's: give ``Fail`` and ``Signal`` to explore() yourself.
     """
     entries = [path for path in tree if path != "/"]
-    moves: list[Move] = [
+    # The plainest first: Hypothesis shrinks towards them.
+    moves: list[Move] = [Replace(path, Symlink(HOST + path)) for path in entries]
+    moves += [Replace(path, Symlink("../" * path.count("/") + path[1:])) for path in entries]
+    moves += [Remove(path) for path in entries]
+    moves += [move for path in entries for move in (MoveOut(path), MoveBack(path))]
+    moves += [Replace(path, Fifo()) for path in entries if isinstance(tree[path], File)]
+    moves += [
         Exchange(a, b) for a, b in combinations(entries, 2) if not (_holds(a, b) or _holds(b, a))
     ]
-    for path in entries:
-        up = "../" * path.count("/")
-        moves += [
-            MoveOut(path),
-            MoveBack(path),
-            Replace(path, Symlink(HOST + path)),
-            Replace(path, Symlink(up + path[1:])),
-            Remove(path),
-        ]
-        if isinstance(tree[path], File):
-            moves.append(Replace(path, Fifo()))
     if not mounts.refusal():
         directories = [path for path in entries if isinstance(tree[path], Directory)]
         moves += [move for path in directories for move in (Mount(path), Unmount(path))]
@@ -223,6 +218,7 @@ class Attacker:
     def __init__(self, place: Surroundings) -> None:
         self._place = place
         self._moved: dict[str, str] = {}
+        self._left_outside: list[Path] = []
         self._count = 0
 
     def make(self, move: Move, victim: int) -> None:
@@ -236,6 +232,7 @@ class Attacker:
                 with self._parent(path) as source, self._outside(path) as target:
                     linux.renameat2(source, _name(path), target, os.fsencode(name))
                 self._moved[path] = name
+                self._left_outside.append(self._place.outside / parent_of(path)[1:] / name)
             case MoveBack(path):
                 if path not in self._moved:
                     raise os_error(ENOENT, path)
@@ -260,6 +257,11 @@ class Attacker:
                 os.kill(victim, number)
             case Fail():
                 raise AssertionError("calls fail by the listener")
+
+    def tidy(self) -> None:
+        """Remove what was moved out."""
+        for path in self._left_outside:
+            remove(path)
 
     def _replace(self, path: str, node: Node) -> None:
         with self._aside() as aside, self._parent(path) as parent:
