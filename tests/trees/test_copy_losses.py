@@ -200,20 +200,29 @@ def test_links_do_not_multiply_a_tree(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [10, 1 << 20])
-def test_growing_file_ends_at_the_size_it_had(size: int, tmp_path: Path) -> None:
+def test_growing_file_ends_at_the_size_it_had(
+    size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = write(tmp_path / "tree/log", "x" * size)
+    seen: list[CopyProgress] = []
+    real = os.read
 
-    def grow(progress: CopyProgress) -> None:
+    def grow() -> None:
         with log.open("a") as opened:
             opened.write("y" * 1000)
 
-    seen: list[CopyProgress] = []
-
     def on_progress(progress: CopyProgress) -> None:
         seen.append(progress)
-        grow(progress)
+        grow()
 
+    def read(fd: int, count: int) -> bytes:
+        if count == 11:
+            grow()
+        return real(fd, count)
+
+    monkeypatch.setattr(os, "read", read)
     RootedPath(tmp_path, "tree").copy(tmp_path / "out", on_progress=on_progress)
+    monkeypatch.undo()
     assert (tmp_path / "out/log").read_text() == "x" * size
     assert seen[-1].left_out == {"growth": 1}
 
@@ -413,3 +422,23 @@ def test_wrong_options_are_refused(tmp_path: Path) -> None:
         path.copy("new", special="all")  # type: ignore[call-overload]
     with pytest.raises(TypeError):
         path.copy("new", new_mode=0o777)  # type: ignore[call-overload]
+
+
+def test_file_that_fails_in_the_middle_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "tree/a", "a" * 10)
+    write(tmp_path / "tree/b", "b" * 20)
+    real = os.read
+
+    def read(fd: int, size: int) -> bytes:
+        if size == 11:
+            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        return real(fd, size)
+
+    errors: list[OSError] = []
+    monkeypatch.setattr(os, "read", read)
+    RootedPath(tmp_path, "tree").copy(tmp_path / "out", on_error=errors.append)
+    monkeypatch.undo()
+    assert [error.filename for error in errors] == ["/tree/a"]
+    assert os.listdir(tmp_path / "out") == ["b"]

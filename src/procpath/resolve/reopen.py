@@ -31,11 +31,11 @@ Check = Callable[[int, os.stat_result], None]
 """Raises where the object of an ``O_PATH`` descriptor, of this status, is not to be opened."""
 
 
-def reopen(fd: int, flags: int, mode: int = 0) -> Descriptor:
-    """Open what the ``O_PATH`` descriptor ``fd`` holds with ``flags``."""
+def reopen(fd: int, flags: int, mode: int = 0, status: os.stat_result | None = None) -> Descriptor:
+    """Open what the ``O_PATH`` descriptor ``fd``, of this ``status``, holds with ``flags``."""
     if is_tmpfile(flags):
         return openat(fd, b".", flags, mode)
-    return VerifiedProc.default().self_fd().reopened(fd, flags & ~_ONLY_FOR_THE_LOOKUP)
+    return VerifiedProc.default().self_fd().reopened(fd, flags & ~_ONLY_FOR_THE_LOOKUP, status)
 
 
 def open_checked_first(

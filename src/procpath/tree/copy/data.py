@@ -87,19 +87,18 @@ def _copy_small(source: int, target: int, size: int, on_data: OnData) -> bool:
     data = os.read(source, size + 1 if size else _BUFFER)
     copied = 0
     while data:
-        rest = memoryview(data)
-        if size:
-            rest = rest[: size - copied]
-        copied += len(rest)
+        wanted = data[: size - copied] if size else data
+        copied += len(wanted)
         if copied > _MOST_WITHOUT_SIZE:
             raise OSError(EFBIG, "a file without a size does not end")
-        while rest:
-            rest = rest[os.write(target, rest) :]
-        on_data(len(data))
+        written = os.write(target, wanted)
+        while written < len(wanted):
+            written += os.write(target, wanted[written:])
+        on_data(len(wanted))
         if size and copied == size:
-            return len(data) > size or os.fstat(source).st_size > size
+            return len(data) > len(wanted)
         # Shorter than its size, as in sysfs, or a part: only an empty read is the end.
-        data = os.read(source, size - copied if size else _BUFFER)
+        data = os.read(source, size - copied + 1 if size else _BUFFER)
     return False
 
 

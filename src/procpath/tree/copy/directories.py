@@ -29,7 +29,7 @@ from procpath.resolve.walk import MAXSYMLINKS
 from procpath.tree.copy.files import FileCopier, Original
 from procpath.tree.copy.hardlinks import HardLinks
 from procpath.tree.copy.report import IntoItselfError
-from procpath.tree.copy.staging import Staged, new_directory, replacing
+from procpath.tree.copy.staging import Staged, is_append_only, new_directory, replacing
 from procpath.tree.descent import list_names
 from procpath.tree.removing import mount_of_entry
 from procpath.uapi import FIND_DIRECTORY_NOFOLLOW, FIND_NOFOLLOW, LISTING
@@ -43,7 +43,7 @@ to the next one would be 2 ** n directories.
 class _Frame:
     """A directory that is being copied."""
 
-    __slots__ = ("by_link", "merged", "mount", "staged", "status", "todo")
+    __slots__ = ("append_only", "by_link", "merged", "mount", "staged", "status", "todo")
 
     def __init__(
         self,
@@ -65,6 +65,8 @@ class _Frame:
         """the target has a temporary name in a merged directory"""
         self.mount: int | None = None
         """of the target, once it is asked for"""
+        self.append_only: bool | None = None
+        """the target is, once it is asked for"""
 
 
 class _Entered(NamedTuple):
@@ -240,7 +242,9 @@ class TreeCopy:
             if there is not None:
                 if self._rules.keep_existing:
                     return
-                self._require_replaceable(there, name)
+                # replacing() looks at the rest of it.
+                if not (is_regular and stat.S_ISREG(there.st_mode)):
+                    self._require_replaceable(there, name)
         if there is None and not is_regular:
             # It is whole as soon as it exists.
             self._make(original, name)
@@ -248,7 +252,7 @@ class TreeCopy:
             self._replace_file(original, raw)
         else:
             with files.blame_target:
-                staged = Staged(dirfd, raw)
+                staged = Staged(dirfd, raw, append_only=self._is_append_only())
             with staged:
                 self._make(original, staged.name)
                 with files.blame_target:
@@ -266,7 +270,8 @@ class TreeCopy:
                 raise OSError(EINVAL, reason, path, None, copy)
 
         blame = self._files.blame_target
-        with replacing(self._into.dirfd, name, blame, require_other) as staged:
+        append_only = self._is_append_only()
+        with replacing(self._into.dirfd, name, blame, require_other, append_only) as staged:
             self._make(original, staged.name, staged.replaced)
 
     def _require_replaceable(self, there: os.stat_result, name: str) -> None:
@@ -275,6 +280,12 @@ class TreeCopy:
         if mount_of_entry(self._into.dirfd, name) != self._target_mount():
             # In another mount namespace Linux would detach the mount (rename(2)).
             raise OSError(EBUSY, "a mount point, which cannot be replaced")
+
+    def _is_append_only(self) -> bool:
+        frame = self._frames[-1]
+        if frame.append_only is None:
+            frame.append_only = is_append_only(self._into.dirfd)
+        return frame.append_only
 
     def _target_mount(self) -> int:
         frame = self._frames[-1]

@@ -35,6 +35,8 @@ from procpath.uapi import FIND_NOFOLLOW, LISTING
 
 _FAULT_OF_THE_TARGET = frozenset((ENOSPC, EDQUOT, EFBIG, EROFS))
 
+_READING = os.O_RDONLY | os.O_NONBLOCK
+
 _LEASE_PATIENCE = 5.0
 """Seconds that all files of a copy together wait for leases of others to be given up."""
 
@@ -205,32 +207,43 @@ class FileCopier:
     def _copy_regular(
         self, original: Original, dirfd: int, name: str, replaced: int | None
     ) -> None:
+        mode = self.new_mode(original.status) if replaced is None else FILE_OURS_ALONE
+        with self._open(original) as source:
+            new = NewFile(dirfd, name, mode, self.blame_target)
+            try:
+                with new as target:
+                    self._fill(source, original, target, name, replaced)
+            except OSError as error:
+                # Of a file there is the whole or nothing, also in a tree that goes on without it.
+                try:
+                    os.unlink(name, dir_fd=dirfd)
+                except OSError as left_behind:
+                    error.add_note(f"an incomplete file could not be removed: {left_behind}")
+                raise
+
+    def _fill(
+        self, source: int, original: Original, target: int, name: str, replaced: int | None
+    ) -> None:
+        """Give a new file the content of ``source``, and the metadata that it is to have."""
         rules = self.rules
         preserve = rules.preserve_metadata
-        mode = self.new_mode(original.status) if replaced is None else FILE_OURS_ALONE
-        with (
-            self._open(original) as source,
-            NewFile(dirfd, name, mode, self.blame_target) as target,
-        ):
+        with self.blame_target:
             if self._locks and name.startswith(PREFIX):
                 # So that it is not taken for a leftover (remove_leftovers).
                 fcntl.flock(target, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if replaced is not None and not preserve:
-                with self.blame_target:
-                    # Before the data: the kernel then clears set-ID bits and capabilities as
-                    # it does when a file is written to.
-                    metadata.adopt(replaced, target)
+                # Before the data: the kernel then clears set-ID bits and capabilities as
+                # it does when a file is written to.
+                metadata.adopt(replaced, target)
             elif not preserve:
-                with self.blame_target:
-                    self._own(target)
-            if not original.hollow:
-                self._copy_data(source, target)
+                self._own(target)
+        if not original.hollow:
+            self._copy_data(source, target)
+        with self.blame_target:
             if preserve:
-                with self.blame_target:
-                    metadata.preserve(source, original.status, target, self.keeping)
+                metadata.preserve(source, original.status, target, self.keeping)
             if rules.durable:
-                with self.blame_target:
-                    os.fsync(target)
+                os.fsync(target)
 
     def _open(self, original: Original) -> Descriptor:
         if original.hollow:
@@ -240,7 +253,7 @@ class FileCopier:
                 try:
                     # O_NONBLOCK: while somebody holds a lease (fcntl(2)) open() would wait for
                     # /proc/sys/fs/lease-break-time, 45 seconds, for each file.
-                    return reopen(original.fd, os.O_RDONLY | os.O_NONBLOCK)
+                    return reopen(original.fd, _READING, status=original.status)
                 except BlockingIOError:
                     if self._patience <= 0:
                         reason = "another process holds a lease on it and does not give it up"

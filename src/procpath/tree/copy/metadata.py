@@ -50,7 +50,10 @@ def preserve(source: int, status: os.stat_result, target: int, keeping: Keeping 
     ``status`` is that of the source before it was read. A ``source`` of -1 has no attributes.
     """
     _take_over(source, status, target, keeping)
-    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+    try:
+        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+    except OSError as error:
+        keeping.on_loss(error)
 
 
 def adopt(replaced: int, target: int) -> None:
@@ -83,7 +86,10 @@ def _take_over(source: int, status: os.stat_result, target: int, keeping: Keepin
     now = os.fstat(target)
     is_owner = _change_owner(status, now, lambda uid, gid: os.fchown(target, uid, gid), keeping)
     lost_acl = _copy_attributes(_Opened(source), _Opened(target), keeping)
-    os.fchmod(target, _allowed_mode(status, is_owner, lost_acl, keeping))
+    try:
+        os.fchmod(target, _allowed_mode(status, is_owner, lost_acl, keeping))
+    except OSError as error:
+        keeping.on_loss(error)
 
 
 class _IsOwner(NamedTuple):

@@ -94,10 +94,17 @@ class Staged:
     Where nothing can be renamed, in an append-only directory, it is made under its final name.
     """
 
-    def __init__(self, dirfd: int, final: bytes, replaced: Descriptor | None = None) -> None:
+    def __init__(
+        self,
+        dirfd: int,
+        final: bytes,
+        replaced: Descriptor | None = None,
+        append_only: bool | None = None,
+    ) -> None:
         """``final`` is the name it gets in the end; ``replaced`` is taken over.
 
-        Raises ``EPERM`` if it is to replace something in an append-only directory.
+        ``append_only``: whether the directory is, for a caller who knows. Raises ``EPERM`` if
+        it is to replace something in such a directory.
         """
         self.dirfd = dirfd
         self._final = final
@@ -109,7 +116,7 @@ class Staged:
         """of the new directory, to recognize another one in its place"""
         self._lock: Descriptor | None = None
         self._in_place = False
-        if _is_append_only(dirfd):
+        if is_append_only(dirfd) if append_only is None else append_only:
             if replaced is not None:
                 replaced.close()
                 raise OSError(EPERM, "nothing can be replaced in an append-only directory")
@@ -187,7 +194,11 @@ class Staged:
 
 @contextmanager
 def replacing(
-    dirfd: int, name: bytes, blame: Blame, require_other: Callable[[os.stat_result], None]
+    dirfd: int,
+    name: bytes,
+    blame: Blame,
+    require_other: Callable[[os.stat_result], None],
+    append_only: bool | None = None,
 ) -> Iterator[Staged]:
     """Stage a regular file, which then takes the place of ``name`` in ``dirfd``.
 
@@ -206,7 +217,7 @@ def replacing(
             with blame:
                 replaced = _open_replaced(fd, dirfd)
     with blame:
-        staged = Staged(dirfd, name, replaced)
+        staged = Staged(dirfd, name, replaced, append_only)
     with staged:
         yield staged
         with blame:
@@ -258,7 +269,7 @@ def _remove_leftover(dirfd: int, name: str) -> bool:
         return False
 
 
-def _is_append_only(dirfd: int) -> bool:
+def is_append_only(dirfd: int) -> bool:
     """Return whether files can be created in a directory, but not renamed (chattr(1), ``a``)."""
     answer = statx_or_none(dirfd, 0)
     return answer is not None and bool(answer.attributes & STATX_ATTR_APPEND)
@@ -315,4 +326,4 @@ def _open_replaced(found: int, dirfd: int) -> Descriptor:
         # From another mount namespace Linux allows it, and detaches the mount (rename(2)).
         raise OSError(EBUSY, "a mount point, which cannot be replaced")
     require_creatable(os.fstat(dirfd), status)
-    return reopen(found, os.O_WRONLY)
+    return reopen(found, os.O_WRONLY, status=status)
