@@ -11,14 +11,14 @@ _ROLE = re.compile(r":(?:attr|class|exc|func|meth|mod):`~?([\w.]+)`")
 
 
 class Roles(griffe.Extension):
-    """Replaces the roles of each docstring, once everything is loaded."""
+    """Replaces the roles of each public docstring, once the package is loaded."""
 
     def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:
-        """Go through the whole package."""
+        """Go through everything public."""
         public = _public_names(pkg)
         done: set[str] = set()
         for where, shown in public.items():
-            for each in (shown, *(shown.members.values() if shown.is_class else ())):
+            for each in _with_members(shown):
                 if each.docstring is not None and each.path not in done:
                     done.add(each.path)
                     each.docstring.value = _linked(each.docstring.value, where, public)
@@ -36,6 +36,12 @@ def _public_names(pkg: griffe.Module) -> dict[str, Any]:
         except KeyError:
             continue  # A submodule.
     return found
+
+
+def _with_members(shown: Any) -> list[Any]:
+    """Return an object and, of a class, its members and those that it inherits."""
+    members = shown.all_members.values() if shown.is_class else ()
+    return [shown, *(each.final_target if each.is_alias else each for each in members)]
 
 
 def _linked(text: str, where: str, public: dict[str, Any]) -> str:
