@@ -79,6 +79,11 @@ def test_mistaken_address_is_answered_with_what_was_meant(typed: str, meant: str
     assert here("ls", typed).err.endswith(f"; did you mean {meant}?\n")
 
 
+def test_what_can_be_no_pid_was_not_meant() -> None:
+    for typed in ("0", "0:x", "12345678x:x"):
+        assert "did you mean" not in here("ls", typed).err
+
+
 def test_mistaken_command_is_answered_with_what_was_meant() -> None:
     assert here("fnd", "/:/").err.endswith("unknown command: 'fnd'; did you mean find?\n")
     assert "choose from resolve, cat" in here("frobnicate").err

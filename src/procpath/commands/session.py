@@ -27,7 +27,8 @@ _OF_PROCESS = re.compile(r"([0-9]{1,7}):(/.*)", re.DOTALL)
 """No PID has more digits (proc_sys_kernel(5), pid_max)."""
 _OF_CONTAINER = re.compile(r"([0-9A-Fa-f]{8,64}):(/.*)", re.DOTALL)
 _ALMOST = re.compile(
-    r"(?:/proc/(?P<wormhole>[0-9]{1,7})/root|(?P<holder>[0-9]{1,7}|[0-9a-f]{8,64})(?=[:/]|$)):?"
+    r"(?:/proc/(?P<wormhole>[1-9][0-9]{,6})/root|"
+    r"(?P<holder>[1-9][0-9]{,6}|[0-9a-f]{8,64})(?=[:/]|$)):?"
     r"(?P<path>.*)",
     re.DOTALL,
 )
