@@ -208,11 +208,12 @@ def test_broken_compression_is_an_error(
     assert raised.value.errno == EBADMSG
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="this Python has zstd")
-def test_zstd_takes_a_newer_python(rooted: RootedPath) -> None:
-    with pytest.raises(OSError, match=r"takes Python 3\.14") as raised:
-        rooted.from_tar(io.BytesIO(b"\x28\xb5\x2f\xfd" + bytes(500)))
-    assert raised.value.errno == ENOTSUP
+if sys.version_info < (3, 14):
+
+    def test_zstd_takes_a_newer_python(rooted: RootedPath) -> None:
+        with pytest.raises(OSError, match=r"takes Python 3\.14") as raised:
+            rooted.from_tar(io.BytesIO(b"\x28\xb5\x2f\xfd" + bytes(500)))
+        assert raised.value.errno == ENOTSUP
 
 
 def test_an_xz_header_cannot_ask_for_all_memory(rooted: RootedPath) -> None:
@@ -518,7 +519,7 @@ def test_capabilities_hold_in_the_process_s_namespace_alone(top: Path) -> None:
     assert CAP_NET_RAW in stream.getvalue()
 
 
-@pytest.mark.root
+@pytest.mark.machine_root
 def test_attributes_that_mean_something_to_the_host_are_asked_for(
     top: Path, rooted: RootedPath
 ) -> None:
