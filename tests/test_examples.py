@@ -232,3 +232,13 @@ def test_one_line_port_looks_into_a_container(start_container: Callable[[], Runc
     pid = root.root_handle.process
     assert pid is not None
     assert printed("one_line_port.py", str(pid.pid)) == "alice /bin/sh id_ed25519\n"
+
+
+def test_races_of_others_lead_all_out_but_rooted_path() -> None:
+    output = printed("races_of_others.py")
+    victims = dict(part.split("\n", 1) for part in output.removeprefix("# ").split("\n# "))
+    assert len(victims) == 7
+    for name, told in victims.items():
+        confined = name.startswith("rooted_path")
+        assert told.startswith("confined: " if confined else "escaped: "), told
+        assert ("  -->  Exchange('/app', '/out')" in told) != confined
