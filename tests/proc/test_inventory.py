@@ -26,6 +26,7 @@ from procpath import (
     Container,
     ProcessDir,
     ProcessGoneError,
+    Root,
     RootedPath,
     VerifiedProc,
     containers,
@@ -222,7 +223,10 @@ def test_process_that_has_left_is_another_container(start: Callable[..., int]) -
         end(pid)
 
 
-def test_namespace_that_was_left_is_not_opened(tmp_path: Path) -> None:
+@pytest.fixture
+def leaver(tmp_path: Path) -> Iterator[tuple[Container, Callable[[], None]]]:
+    """A container, and the function that lets its process leave it."""
+
     def leave(*_: object) -> None:
         linux.unshare(uapi.CLONE_NEWNS)
         signal.pause()
@@ -235,10 +239,39 @@ def test_namespace_that_was_left_is_not_opened(tmp_path: Path) -> None:
     with living(enter) as pid:
         container = found(pid)
         assert container is not None
-        os.kill(pid, signal.SIGUSR1)
-        wait_until(lambda: os.stat(f"/proc/{pid}/ns/mnt").st_ino != container.mount_namespace)
-        with pytest.raises(OSError, match="has left the container"):
-            container.root()
+        namespace = container.mount_namespace
+
+        def let_it_leave() -> None:
+            os.kill(pid, signal.SIGUSR1)
+            wait_until(lambda: os.stat(f"/proc/{pid}/ns/mnt").st_ino != namespace)
+
+        yield container, let_it_leave
+
+
+def test_namespace_that_was_left_is_not_opened(
+    leaver: tuple[Container, Callable[[], None]],
+) -> None:
+    container, let_it_leave = leaver
+    container.root().close()
+    let_it_leave()
+    with pytest.raises(OSError, match="has left the container") as caught:
+        container.root()
+    assert caught.value.errno == ESTALE
+
+
+def test_namespace_that_is_left_meanwhile_is_not_opened(
+    leaver: tuple[Container, Callable[[], None]], monkeypatch: pytest.MonkeyPatch, no_leak: None
+) -> None:
+    container, let_it_leave = leaver
+    owning = Root._owning
+
+    def slow(process: ProcessDir, options: Any) -> Root:
+        let_it_leave()
+        return owning(process, options)
+
+    monkeypatch.setattr(Root, "_owning", slow)
+    with pytest.raises(OSError, match="has left the container"):
+        container.root()
 
 
 # Our own root
