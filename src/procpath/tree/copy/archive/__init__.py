@@ -1,7 +1,7 @@
 """Trees as tar streams: out of a root, and into one.
 
-:mod:`tarfile` parses and writes single headers here. Its ``extractall()`` and the filters of
-that act on host paths, which are what this package is there to avoid.
+:mod:`tarfile` parses and writes single headers here. Its ``extractall()`` and extraction filters
+are not used: they check host paths, and act on them afterwards.
 """
 
 from procpath.tree.copy.archive.extracting import Extraction, extract
