@@ -4,12 +4,16 @@
     nox -s full             every test in its long form, on every Python that is here
     nox -s lint             ruff, mypy and pyright
     nox -s docs             the documentation, into build/site
+    nox -s release          the distributions: reproducible, valid, tested away from here
     nox -s races            the exhaustive and the random; ``-- -k PATTERN`` chooses
 
 What follows ``--`` is passed on to pytest.
 """
 
 from __future__ import annotations
+
+import shutil
+from pathlib import Path
 
 import nox
 
@@ -55,6 +59,31 @@ def races(session: nox.Session) -> None:
     """Explore races exhaustively, then race attackers against every public operation."""
     _install(session)
     session.run("pytest", "tests/races", "tests/attackers", *session.posargs)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Build the distributions twice, check them, and run the tests of the one on the other."""
+    session.install("build~=1.3", "twine~=6.2")
+    temporary = Path(session.create_tmp())
+    first, second = temporary / "first", temporary / "second"
+    for directory in (first, second):
+        shutil.rmtree(directory, ignore_errors=True)
+        session.run("python", "-m", "build", "--outdir", str(directory))
+    built = sorted(first.iterdir())
+    for each in built:
+        if each.read_bytes() != (second / each.name).read_bytes():
+            session.error(f"{each.name} is another one when it is built again")
+    session.run("twine", "check", "--strict", *map(str, built))
+    wheel, sdist = sorted(built, key=lambda each: each.suffix == ".gz")
+    session.run("tar", "-xzf", str(sdist), "-C", str(second), external=True)
+    [unpacked] = (each for each in second.iterdir() if each.is_dir())
+    session.install(f"{wheel}[test]")
+    session.chdir(unpacked)
+    # Without src, so that the wheel is tested.
+    session.run(
+        "pytest", "-o", "pythonpath=tests", "-n", "auto", "-m", "not slow", *session.posargs
+    )
 
 
 def _install(session: nox.Session) -> None:
