@@ -18,7 +18,7 @@ class Roles(griffe.Extension):
         public = _public_names(pkg)
         done: set[str] = set()
         for where, shown in public.items():
-            for each in _with_members(shown):
+            for each in [shown] if shown.is_module else _with_members(shown):
                 if each.docstring is not None and each.path not in done:
                     done.add(each.path)
                     each.docstring.value = _linked(each.docstring.value, where, public)
@@ -26,9 +26,10 @@ class Roles(griffe.Extension):
 
 def _public_names(pkg: griffe.Module) -> dict[str, Any]:
     """Return what the faces of the package name, by the name that users import."""
-    faces = [pkg, pkg["testing"], pkg["testing.races"]]
+    faces = [pkg, pkg["testing"], pkg["testing.races"], pkg["testing.model"]]
     names = [f"{face.path}.{name}" for face in faces for name in (face.exports or ())]
-    found = {}
+    names += [f"procpath.porting.{name}" for name in ("Leak", "TextLeakWarning", "text_leaks")]
+    found: dict[str, Any] = {face.path: face for face in faces[1:]}
     for name in names:
         try:
             target = pkg[name.removeprefix("procpath.")]
