@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from errno import ELOOP, EXDEV
-from typing import Literal, TypedDict
+from typing import Any, Literal, NamedTuple, Self, TypedDict
 
 from procpath.resolve.interface import Rules
 
@@ -19,17 +18,22 @@ class OptionArguments(TypedDict, total=False):
     special_files: Literal["allow", "refuse"]
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a root resolves paths; see :class:`procpath.Root`."""
-
+class _Options(NamedTuple):
     resolver: Literal["auto", "openat2", "walk"] = "auto"
     on_escape: Literal["clamp", "raise"] = "clamp"
     symlinks: bool = True
     cross_mounts: bool = True
     special_files: Literal["allow", "refuse"] = "refuse"
 
-    def __post_init__(self) -> None:
+
+class Options(_Options):
+    """How a root resolves paths; see :class:`procpath.Root`."""
+
+    __slots__ = ()
+
+    def __new__(cls, **options: Any) -> Self:
+        """Raises ``ValueError`` and ``TypeError`` for what is no option."""
+        self = super().__new__(cls, **options)
         for name, allowed in _ALLOWED.items():
             value = getattr(self, name)
             if value not in allowed:
@@ -38,6 +42,7 @@ class Options:
         for name in ("symlinks", "cross_mounts"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}")
+        return self
 
     def refusals(self) -> dict[int, str]:
         """Return the note that names an option, by the errno with which it refuses."""

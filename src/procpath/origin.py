@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import astuple, dataclass, replace
 from errno import ESTALE
-from typing import Any, NoReturn, Protocol, Unpack
+from typing import Any, NamedTuple, NoReturn, Protocol, Unpack
 
 from procpath.errors import ProcessGoneError, UnverifiedProcError
 from procpath.options import OptionArguments
@@ -38,8 +37,7 @@ class Origin(Protocol):
         """Open the root again."""
 
 
-@dataclass(frozen=True, slots=True)
-class OfProcess:
+class OfProcess(NamedTuple):
     """The root of a process, and what distinguishes it from a later one with the same PID."""
 
     path: str
@@ -71,7 +69,7 @@ class OfProcess:
         try:
             found = OfProcess.of(process)
             if not (found.since_boot and self.since_boot):
-                found = replace(found, since_boot=self.since_boot)
+                found = found._replace(since_boot=self.since_boot)
             if found != self:
                 raise ProcessGoneError(self.pid, str(self))
         except BaseException:
@@ -80,7 +78,7 @@ class OfProcess:
         return cls._owning(process, options)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _of_process_since_boot, (_boot_id(), astuple(self))
+        return _of_process_since_boot, (_boot_id(), tuple(self))
 
 
 def _boot_id() -> str:
@@ -100,8 +98,7 @@ def _of_process_since_boot(boot_id: str, fields: tuple[str, int, int, str, str, 
     return process
 
 
-@dataclass(frozen=True, slots=True)
-class HostDirectory:
+class HostDirectory(NamedTuple):
     """A directory by its host path."""
 
     path: str
@@ -113,8 +110,7 @@ class HostDirectory:
         return cls.at(self.path, **options)
 
 
-@dataclass(frozen=True, slots=True)
-class Beneath:
+class Beneath(NamedTuple):
     """A directory in another root."""
 
     root: AnyRoot
@@ -127,8 +123,7 @@ class Beneath:
         return self.root.beneath(self.path, **options)
 
 
-@dataclass(frozen=True, slots=True)
-class HandedOver:
+class HandedOver(NamedTuple):
     """A descriptor of the caller's; ``label`` is its name in procfs."""
 
     label: str

@@ -10,7 +10,6 @@ import io
 import os
 import pathlib
 import posixpath
-import socket
 import stat
 import sys
 import warnings
@@ -35,8 +34,7 @@ from typing import (
 )
 from weakref import WeakValueDictionary
 
-from procpath import entries, uapi, unix_sockets
-from procpath.accounts import Accounts
+from procpath import entries, uapi
 from procpath.descriptors import closed_on_error
 from procpath.errors import (
     EscapeError,
@@ -56,14 +54,9 @@ from procpath.pin import PinnedPath
 from procpath.proc import VerifiedProc
 from procpath.protocols import register
 from procpath.reading import read_whole, require_limit
-from procpath.resolve.lenient import locate_leniently
-from procpath.resolve.trace import Trace, trace
 from procpath.root import Root
-from procpath.tree import copy as copying
-from procpath.tree import moving, removing, scanning
 from procpath.tree.descent import scan
 from procpath.tree.matching import glob, parse_pattern
-from procpath.tree.places import HostPlace, Place, RootedPlace
 from procpath.tree.walking import OnError, below, walk_following, walk_real
 
 if sys.version_info >= (3, 12):
@@ -72,6 +65,8 @@ else:
     from typing_extensions import Buffer
 
 if TYPE_CHECKING:
+    import socket
+
     from _typeshed import (
         OpenBinaryMode,
         OpenBinaryModeReading,
@@ -79,6 +74,12 @@ if TYPE_CHECKING:
         OpenBinaryModeWriting,
         OpenTextMode,
     )
+
+    from procpath.accounts import Accounts
+    from procpath.resolve.trace import Trace
+    from procpath.tree import copy as copying
+    from procpath.tree import removing, scanning
+    from procpath.tree.places import Place, RootedPlace
 
 P = TypeVar("P", bound="RootedPath")
 H = TypeVar("H", "RootedPath", pathlib.Path)
@@ -302,7 +303,7 @@ class RootedPath(LexicalPath, from_segments=True):
         name there.
         """
         uid = self.stat(follow_symlinks=follow_symlinks).st_uid
-        return Accounts(self._root).user_name(uid)
+        return _accounts(self).user_name(uid)
 
     def group(self, *, follow_symlinks: bool = True) -> str:
         """Return the group's name in the container's own accounts.
@@ -311,7 +312,7 @@ class RootedPath(LexicalPath, from_segments=True):
         name there.
         """
         gid = self.stat(follow_symlinks=follow_symlinks).st_gid
-        return Accounts(self._root).group_name(gid)
+        return _accounts(self).group_name(gid)
 
     def _mode(self, follow_symlinks: bool) -> int:
         """Return ``st_mode``, or 0 if the path does not exist."""
@@ -337,7 +338,7 @@ class RootedPath(LexicalPath, from_segments=True):
 
         Can be called on a bound class. Raises ``RuntimeError`` if the accounts have none.
         """
-        return self.with_segments(_known_home(Accounts(self._root).own_home()))
+        return self.with_segments(_known_home(_accounts(self).own_home()))
 
     def expanduser(self) -> Self:
         """Expand ``~`` or ``~user`` at the start, by the container's own accounts.
@@ -349,7 +350,7 @@ class RootedPath(LexicalPath, from_segments=True):
             return self
         if "\0" in first:
             raise ValueError("embedded null byte")
-        accounts = Accounts(self._root)
+        accounts = _accounts(self)
         home = accounts.home_of_user(first[1:]) if first[1:] else accounts.own_home()
         return self.with_segments(_known_home(home), *self.parts[1:])
 
@@ -377,6 +378,8 @@ class RootedPath(LexicalPath, from_segments=True):
         except OSError as error:
             if strict or isinstance(error, EscapeError) or not tells_of_path(error):
                 raise about(error, raw, self._root.note) from None
+            from procpath.resolve.lenient import locate_leniently
+
             location = locate_leniently(resolver, raw)
         return self._normalized(os.fsdecode(location))
 
@@ -396,6 +399,8 @@ class RootedPath(LexicalPath, from_segments=True):
 
         A path that leads nowhere has a trace too: its last step is the error.
         """
+        from procpath.resolve.trace import trace
+
         return trace(self._root.walker, self._raw)
 
     def as_root(self, **options: Unpack[OptionArguments]) -> Root:
@@ -650,6 +655,8 @@ class RootedPath(LexicalPath, from_segments=True):
         is never made to. What vanishes meanwhile is left out; an error that keeps a directory from
         being listed is passed to ``on_error``, or raised.
         """
+        from procpath.tree import scanning
+
         return scanning.scan(self, on_error, max_depth, cross_mounts)
 
     # What pathlib.types (Python 3.14, 3.15) and pathlib_abc ask of a path
@@ -971,6 +978,8 @@ class RootedPath(LexicalPath, from_segments=True):
         if not isinstance(end, (RootedPath, pathlib.Path)):
             end._copy_from(self, follow_symlinks=follow_symlinks)
             return cast("RootedPath", end.joinpath())
+        from procpath.tree import copy as copying
+
         choices = copying.Choices(follow_symlinks, preserve_metadata, **options)
         with _noting(self, end):
             copying.copy(_place(self), _place(end), choices, on_progress, on_error)
@@ -1032,6 +1041,8 @@ class RootedPath(LexicalPath, from_segments=True):
 
         A string is a path in this root.
         """
+        from procpath.tree import copy as copying
+
         start = self._end(source)
         with _noting(self, start):
             if isinstance(start, (RootedPath, pathlib.Path)):
@@ -1062,6 +1073,8 @@ class RootedPath(LexicalPath, from_segments=True):
         """
         end: RootedPath | pathlib.Path = self._end(target)
         with _noting(self, end):
+            from procpath.tree import moving
+
             moving.move(_place(self), _place(end))
         return end.joinpath()
 
@@ -1086,6 +1099,8 @@ class RootedPath(LexicalPath, from_segments=True):
         ``ignore_errors``; without either, the first ``OSError`` is raised. A mount point
         in the tree is an error and is left alone, unless ``cross_mounts``.
         """
+
+        from procpath.tree import removing
 
         handle: removing.OnError = removing.ignore if ignore_errors else removing.reraise
         if onexc is not None and not ignore_errors:
@@ -1200,7 +1215,7 @@ class RootedPath(LexicalPath, from_segments=True):
 
     def connect(
         self,
-        type: int = socket.SOCK_STREAM,  # noqa: A002 - named as in socket.socket()
+        type: int = uapi.SOCK_STREAM,  # noqa: A002 - named as in socket.socket()
     ) -> socket.socket:
         """Return a socket connected to the UNIX socket at this path.
 
@@ -1208,6 +1223,8 @@ class RootedPath(LexicalPath, from_segments=True):
         """
         try:
             with self._root.find(self._raw) as fd:
+                from procpath import unix_sockets
+
                 return unix_sockets.connect(fd, type)
         except OSError as error:
             raise about(error, self._raw, self._root.note) from None
@@ -1318,11 +1335,21 @@ def _noting(*paths: Any) -> noted:
     return noted(*(path._root.note for path in paths if isinstance(path, RootedPath)))
 
 
+def _accounts(path: RootedPath) -> Accounts:
+    from procpath.accounts import Accounts
+
+    return Accounts(path._root)
+
+
 def _place(path: RootedPath | pathlib.Path) -> Place:
+    from procpath.tree.places import HostPlace
+
     return _rooted_place(path) if isinstance(path, RootedPath) else HostPlace(os.fspath(path))
 
 
 def _rooted_place(path: RootedPath) -> RootedPlace:
+    from procpath.tree.places import RootedPlace
+
     return RootedPlace(path._root, str(path), path._raw)
 
 

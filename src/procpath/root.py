@@ -10,9 +10,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from errno import ENOTDIR
-from typing import Self, TypeAlias, TypeVar, Unpack, cast
+from typing import NamedTuple, Self, TypeAlias, TypeVar, Unpack, cast
 
 from procpath.descriptors import Closing, closed_on_error
 from procpath.errors import ClosedRootError, ProcessGoneError, RootNote, os_error
@@ -32,8 +31,7 @@ T = TypeVar("T")
 StrOrBytesPath: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
 
 
-@dataclass(frozen=True, slots=True)
-class UserNamespace:
+class UserNamespace(NamedTuple):
     """Whose files a process's root holds.
 
     Taken when the root is made: the process may end first.
@@ -204,7 +202,7 @@ class Root(Closing):
         raw = _raw(path)
         mounts = self.resolver.mount_namespace
         fd = self.open_raw(raw, FIND_DIRECTORY, 0)
-        inherited = cast(OptionArguments, asdict(self.options) | options)
+        inherited = cast(OptionArguments, self.options._asdict() | options)
         return Root(fd, Beneath(self, raw), inherited, self.process, self.user_namespace, mounts)
 
     def resolver_below(self, dirfd: int) -> Resolver:
@@ -314,7 +312,7 @@ class Root(Closing):
         if isinstance(self._origin, HandedOver):
             raise TypeError(f"a root made by Root.from_fd cannot be pickled: {self!r}")
         dev, ino, _ = self.identity
-        return unpickled, (type(self), self._origin, asdict(self.options), dev, ino)
+        return unpickled, (type(self), self._origin, self.options._asdict(), dev, ino)
 
 
 class _ClosedResolver(Walker):

@@ -159,6 +159,9 @@ DENIED = frozenset((ENOSYS, EPERM, EACCES))
 denies. A call that cannot fail with EPERM or EACCES otherwise is not to be had.
 """
 
+# socket(2); the socket module takes long to import
+SOCK_STREAM = 1
+
 # seccomp(2), prctl(2)
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 """``seccomp_data.arch`` of 64-bit system calls, by the machine of uname(2)"""

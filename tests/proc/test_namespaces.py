@@ -9,7 +9,6 @@ import pickle
 import signal
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -227,7 +226,7 @@ def test_unpickling_finds_another_process(other: dict[str, Any]) -> None:
     with living() as pid, Root.of_process(pid) as root:
         with pickle.loads(pickle.dumps(root)) as same:
             assert same == root
-        root._origin = replace(root._origin, **other)  # type: ignore[type-var]
+        root._origin = root._origin._replace(**other)
         pickled = pickle.dumps(root)
         with pytest.raises(ProcessGoneError):
             pickle.loads(pickled)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import platform
 from collections.abc import Iterator
-from dataclasses import asdict
 from errno import ENOSYS, EPERM
 from typing import NamedTuple, get_args
 
@@ -196,7 +195,7 @@ def _print_json(findings: list[Finding], proc: VerifiedProc | None, session: Ses
             else {
                 "path": proc.path,
                 "source": proc.source,
-                "checks": [asdict(check) for check in proc.checks],
+                "checks": [check._asdict() for check in proc.checks],
             },
             "resolver": {"name": name, "reason": why},
         }

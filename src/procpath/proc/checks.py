@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from errno import EACCES, EBUSY, EXDEV
+from typing import NamedTuple
 
 from procpath import linux, uapi
 from procpath.errors import UnverifiedProcError
@@ -23,8 +23,7 @@ from procpath.errors import UnverifiedProcError
 ROOT_INO = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """A check, or a choice, and its outcome. ``str()`` gives one line."""
 
     entry: str
@@ -41,8 +40,7 @@ class Check:
         return f"{self.entry}: {self.name}: {self.outcome} ({self.detail})"
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """What the entries of one kind have in common.
 
     Modes and link counts are those that ``fs/proc/base.c``, ``fd.c`` and ``root.c`` set.
