@@ -7,12 +7,14 @@ ratios of ours to pathlib's, which a machine's speed does not change. Rests on n
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -68,7 +70,7 @@ def make_tree(top: Path) -> None:
         directory = top / f"tree/d{number % 40}/e{number // 40}"
         directory.mkdir(parents=True)
         for name in range(10):
-            (directory / f"f{name}.{'py' if name % 2 else 'txt'}").touch()
+            (directory / f"f{name}.{'py' if name % 2 else 'txt'}").write_bytes(bytes(1000))
 
 
 def _consume(items: Iterable[object]) -> None:
@@ -82,6 +84,40 @@ def _open_and_close(path: AnyPath) -> None:
 def _walk(path: Path) -> Iterator[object]:
     """Path.walk() came with Python 3.12."""
     return path.walk() if sys.version_info >= (3, 12) else os.walk(path)
+
+
+def _scan(path: RootedPath) -> None:
+    for entry in path.scan():
+        entry.stat()
+
+
+def _scandir(path: Path) -> None:
+    """Everything below with its status, by a lookup of each path that may lead anywhere."""
+    todo = [os.fspath(path)]
+    while todo:
+        with os.scandir(todo.pop()) as entries:
+            for entry in entries:
+                entry.stat(follow_symlinks=False)
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append(entry.path)
+
+
+def _rglob(path: Path) -> None:
+    for each in path.rglob("*"):
+        each.lstat()
+
+
+def _hash(path: RootedPath) -> None:
+    for entry in path.scan():
+        if entry.is_file():
+            hashlib.sha256(entry.read_bytes()).digest()
+
+
+def _hash_by_fwalk(path: Path) -> None:
+    for _, _, names, dirfd in os.fwalk(path):
+        for name in names:
+            with open(name, "rb", opener=partial(os.open, dir_fd=dirfd)) as file:
+                hashlib.sha256(file.read()).digest()
 
 
 def _opening(
@@ -100,6 +136,8 @@ def _opening(
 _RESOLVE = 1.2 if _CURRENT else 0.9 if sys.version_info >= (3, 13) else 0.6
 _RESOLVE_LINK = 1.3 if _CURRENT else 1.0
 _STAT = 2.8 if _CURRENT else 2.5
+# From Python 3.13 on os.scandir alone takes more than half of the time of rglob() and lstat().
+_SCAN_TO_RGLOB = 0.8 if sys.version_info >= (3, 13) else 0.45
 
 CASES = (
     Case("stat", _FILE, _STAT, 2000, lambda p: p.stat()),
@@ -123,6 +161,10 @@ CASES = (
     Case("walk", "tree", 1.15, 2, lambda p: _consume(p.walk()), lambda p: _consume(_walk(p))),
     Case("rglob all", "tree", 0.6, 1, lambda p: _consume(p.rglob("*"))),
     Case("rglob some", "tree", 0.6, 1, lambda p: _consume(p.rglob("*.py"))),
+    Case("scan", "tree", 1.2, 1, _scan, _scandir),
+    Case("scan, to rglob", "tree", _SCAN_TO_RGLOB, 1, _scan, _rglob),
+    Case("scan and hash", "tree", 1.4, 1, _hash, _hash_by_fwalk),
+    Case("scan, hash, allow", "tree", 1.15, 1, _hash, _hash_by_fwalk, special_files="allow"),
     Case("glob levels", "tree", 0.9, 2, lambda p: _consume(p.glob("*/e1*/*.py"))),
 )
 
