@@ -159,7 +159,10 @@ def on_tmpfs(directory: Path, func: Callable[[Path], T], options: str = "") -> T
     """
 
     def inside() -> T:
-        VerifiedProc.default().self_fd().fileno()
+        proc = VerifiedProc.default()
+        proc.self_fd().fileno()
+        # Where statx(2) is forbidden mount IDs come from there.
+        proc.self_fdinfo(0).close()
         mount_tmpfs(directory, options)
         before = open_descriptors()
         result = func(directory)

@@ -33,6 +33,7 @@ from helpers.scenery import (
     reachable,
     write,
 )
+from helpers.seccomp import forbid
 from helpers.support import no_free_number_below, private_mounts
 from procpath import EscapeError, Root, RootedPath, SpecialFileError, linux, uapi
 from procpath.tree import copy as copying
@@ -727,11 +728,14 @@ def test_a_failed_replacement_leaves_the_old_file(tmp_path: Path) -> None:
     on_tmpfs(tmp_path / "memory", inside, "size=2m")
 
 
-def test_out_of_descriptors_nothing_is_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("statx", [True, False])
+def test_out_of_descriptors_nothing_is_left(statx: bool, tmp_path: Path) -> None:
     """With any number of free ones: from some number on there are enough."""
     populate(tmp_path / "tree")
 
     def inside(memory: Path) -> list[int | None]:
+        if not statx:
+            forbid({"statx": errno.EPERM})
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         source, target = RootedPath(tmp_path) / "tree", RootedPath(memory) / "target"
         ends: list[int | None] = []

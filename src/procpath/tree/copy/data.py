@@ -1,9 +1,9 @@
 """Copying the content of one regular file to another, the fastest way that the kernel offers.
 
 A file is copied up to the size that it has when the copy begins, and one without a size, as
-procfs has them, to its end; holes stay holes. Small files are read and written. Of others a clone
-that shares the blocks (FICLONE of ioctl_ficlonerange(2)) is tried first, then
-copy_file_range(2), sendfile(2), and read(2) and write(2).
+procfs has them, to its end; holes stay holes. A clone that shares the blocks (FICLONE of
+ioctl_ficlonerange(2)) is tried first. Then small files are read and written, and for others
+copy_file_range(2), sendfile(2), and read(2) and write(2) are tried.
 """
 
 from __future__ import annotations
@@ -60,24 +60,28 @@ _NOT_THIS_WAY = frozenset(
 )
 
 
-def copy_data(source: int, target: int, on_data: OnData) -> bool:
+def copy_data(source: int, target: int, on_data: OnData, uncloned: set[int] | None = None) -> bool:
     """Copy the content of ``source``, with the size it has now, to the empty file ``target``.
 
     A file without a size, as in procfs, is copied to its end. Returns whether the file has grown
     meanwhile. What it has grown by is not copied: a file that grows all the time would never end.
+    ``uncloned`` keeps the devices whose files could not be cloned, for the next call.
     """
     status = os.fstat(source)
     size = status.st_size
+    if size and (uncloned is None or status.st_dev not in uncloned):
+        if _clone(source, target):
+            # The clone has the size that the file had then, which may be larger.
+            if os.fstat(target).st_size > size:
+                os.ftruncate(target, size)
+            on_data(size)
+            return os.fstat(source).st_size > size
+        if uncloned is not None:
+            uncloned.add(status.st_dev)
     sparse = status.st_blocks * 512 < size
     if size <= _SMALL and not sparse:
         return _copy_small(source, target, size, on_data)
-    if _clone(source, target):
-        # The clone has the size that the file had then, which may be larger.
-        if os.fstat(target).st_size > size:
-            os.ftruncate(target, size)
-        on_data(size)
-    else:
-        _copy_ranges(source, target, size, sparse, on_data)
+    _copy_ranges(source, target, size, sparse, on_data)
     return os.fstat(source).st_size > size
 
 

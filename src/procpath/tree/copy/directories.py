@@ -29,7 +29,13 @@ from procpath.resolve.walk import MAXSYMLINKS
 from procpath.tree.copy.files import FileCopier, Original
 from procpath.tree.copy.hardlinks import HardLinks
 from procpath.tree.copy.report import IntoItselfError
-from procpath.tree.copy.staging import Staged, is_append_only, new_directory, replacing
+from procpath.tree.copy.staging import (
+    Staged,
+    is_append_only,
+    new_directory,
+    replacing,
+    require_spare_descriptors,
+)
 from procpath.tree.descent import list_names
 from procpath.tree.removing import mount_of_entry
 from procpath.uapi import FIND_DIRECTORY_NOFOLLOW, FIND_NOFOLLOW, LISTING
@@ -354,6 +360,7 @@ class TreeCopy:
         above = dup(self._into.dirfd)
         with closed_on_error(above):
             staged = Staged(above.value, os.fsencode(name))
+            require_spare_descriptors(above.value)
             self._staged = (self._path(), staged, above)
             try:
                 made = self._new_directory(frame.status, above.value, staged.name)

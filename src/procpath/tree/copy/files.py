@@ -120,6 +120,7 @@ class FileCopier:
         self._on_progress = on_progress
         self._locks = target.root is None
         self._patience = _LEASE_PATIENCE
+        self._uncloned: set[int] = set()
         self.keeping = Keeping(
             self._lose, rules.owners, self.leave_out if rules.without_privileges else None
         )
@@ -264,7 +265,7 @@ class FileCopier:
 
     def _copy_data(self, source: int, target: int) -> None:
         try:
-            if copy_data(source, target, self.count):
+            if copy_data(source, target, self.count, self._uncloned):
                 self.note_growth()
         except OSError as error:
             copied, copy = self.source.below(self.names), self.target.below(self.names)

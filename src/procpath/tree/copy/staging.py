@@ -21,7 +21,7 @@ from typing import Self
 
 from procpath.descriptors import closed_on_error
 from procpath.errors import SpecialFileError, os_error
-from procpath.linux import Descriptor, openat, renameat2, statx_or_none
+from procpath.linux import Descriptor, dup, openat, renameat2, statx_or_none
 from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import Parent
 from procpath.resolve.reopen import reopen, require_creatable
@@ -46,6 +46,9 @@ anything in it.
 
 
 FILE_OURS_ALONE = 0o600
+
+_FOR_REMOVAL = 6
+"""Descriptors that the removal of a tree takes, also where statx(2) is forbidden."""
 
 
 class TargetLinks(Enum):
@@ -86,6 +89,13 @@ def new_directory(dirfd: int, name: str, mode: int) -> Descriptor:
     """Create a directory and hold it (``O_PATH``)."""
     os.mkdir(name, mode, dir_fd=dirfd)
     return openat(dirfd, name, FIND_DIRECTORY_NOFOLLOW)
+
+
+def require_spare_descriptors(fd: int) -> None:
+    """Raise ``EMFILE`` before a tree is made, if there are too few to remove it again."""
+    spare = [dup(fd) for _ in range(_FOR_REMOVAL)]
+    while spare:
+        spare.pop().close()
 
 
 class Staged:
@@ -146,8 +156,10 @@ class Staged:
 
     def end(self, error: BaseException | None) -> None:
         """Remove what is under the temporary name, if there was an error."""
-        if self._replaced is not None:
-            self._replaced.close()
+        # First of all: the process may have run out of descriptors.
+        for held in (self._replaced, self._lock):
+            if held is not None:
+                held.close()
         try:
             if error is not None and self._in_place:
                 error.add_note("what an append-only directory has got cannot be removed")
@@ -156,9 +168,6 @@ class Staged:
         except OSError as left_behind:
             if error is not None:
                 error.add_note(f"the incomplete copy could not be removed: {left_behind}")
-        finally:
-            if self._lock is not None:
-                self._lock.close()
 
     def replace(self) -> None:
         """Rename it to the final name, replacing what has that name as rename(2) does."""

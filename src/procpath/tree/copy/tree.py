@@ -42,6 +42,7 @@ from procpath.tree.copy.staging import (
     new_directory,
     parent_to_write,
     replacing,
+    require_spare_descriptors,
 )
 from procpath.tree.places import Place, both, lies_within
 from procpath.tree.removing import MOST_HELD
@@ -246,6 +247,7 @@ def copy_to(files: FileCopier, original: Original, staged: Staged) -> None:
         files.copy(original, staged.dirfd, staged.name)
         return
     with files.blame_target:
+        require_spare_descriptors(staged.dirfd)
         mode = files.new_mode(original.status) | stat.S_IRWXU
         made = new_directory(staged.dirfd, staged.name, mode)
     with DirectoryStack(made, FIND_DIRECTORY_NOFOLLOW, MOST_HELD) as into:
