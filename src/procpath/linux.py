@@ -25,7 +25,7 @@ from collections.abc import Callable
 from errno import EINTR, EINVAL
 from functools import lru_cache
 from types import TracebackType
-from typing import Any, NamedTuple, NewType, NoReturn
+from typing import Any, ClassVar, NamedTuple, NewType, NoReturn
 
 from procpath import uapi
 from procpath.errors import os_error
@@ -68,6 +68,8 @@ class Descriptor(ctypes.c_int):
 
     __slots__ = ()
 
+    value: int
+
     # os.close by a default value: when the interpreter exits, module globals may be gone.
     def close(self, _close: Callable[[int], None] = os.close) -> None:
         """Close the descriptor; do nothing if it is closed or was never open."""
@@ -80,7 +82,7 @@ class Descriptor(ctypes.c_int):
     # Python runs signal handlers where a function of Python begins, and loses what they raise
     # if that is __del__. So this is close(2) itself; of a closed descriptor it does nothing
     # (EBADF). Its library has no use_errno, so it changes no errno that is yet to be read.
-    __del__ = _method_of_c(ctypes.CDLL(None)["close"])
+    __del__: ClassVar[Callable[..., object]] = _method_of_c(ctypes.CDLL(None)["close"])
 
     def detach(self) -> int:
         """Return the number, which is the caller's to close from now on."""
@@ -112,7 +114,7 @@ class _open_how(ctypes.Structure):
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
-get_errno = ctypes.get_errno
+get_errno: Callable[[], int] = ctypes.get_errno
 _set_errno = ctypes.set_errno
 _TRY_AGAIN = (EINTR, 0)
 """No call fails with 0: a signal handler has set it."""

@@ -106,19 +106,19 @@ class Root(Closing):
     ) -> None:
         """Take over the descriptors; for the class methods, which are the ways to make a root."""
         with closed_on_error(directory) as dirfd:
-            self.options = Options(**options)
+            self.options: Options = Options(**options)
             self.note = RootNote(note(origin, process), self.options.refusals())
             self.identity: Identity = identity(dirfd)
             resolver = _resolver(directory, self.options, self.note)
         resolver.mount_namespace = mount_namespace
         self._use(resolver)
-        self.process = process
-        self.user_namespace = user_namespace
+        self.process: ProcessDir | None = process
+        self.user_namespace: UserNamespace | None = user_namespace
         self._owned_process: ProcessDir | None = None
         self._origin = origin
 
     def _use(self, resolver: Walker | KernelResolver) -> None:
-        self.resolver = resolver
+        self.resolver: Walker | KernelResolver = resolver
         self.find = resolver.find
         self.find_last = resolver.find_last
         self.try_find = resolver.try_find

@@ -77,7 +77,7 @@ class Output:
         if sys.stdout is None:
             raise OutputFailedError(os_error(EBADF))
         self._stream = sys.stdout
-        self.is_terminal = self._stream.isatty()
+        self.is_terminal: bool = self._stream.isatty()
         # https://no-color.org: set, and not empty. A dumb terminal knows no sequences.
         self._has_colors = (
             self.is_terminal

@@ -70,7 +70,7 @@ class Session:
     def __init__(self, out: Output, proc_path: str | None = None) -> None:
         """``proc_path``: where the procfs is mounted, if not at ``/proc``."""
         self.out = out
-        self.status = 0
+        self.status: int = 0
         """what to exit with"""
         self._proc_path = proc_path
 

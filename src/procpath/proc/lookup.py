@@ -63,10 +63,10 @@ class Lookup:
         ``where`` is its host path for messages. A ``detached`` mount is in no mount namespace,
         so that nobody can mount anything in it.
         """
-        self.root = root
-        self.where = where
-        self.detached = detached
-        self.device = os.fstat(root.value).st_dev
+        self.root: Descriptor = root
+        self.where: str = where
+        self.detached: bool = detached
+        self.device: int = os.fstat(root.value).st_dev
         self._mount = checks.mount_id(root.value)
         self._number: bytes | None = None
         self._openat2 = self._openat2_works()

@@ -64,7 +64,7 @@ class Resolver(ABC):
     def __init__(self, root: Descriptor, rules: Rules, note: RootNote | None = None) -> None:
         """``note`` is added to errors."""
         self.root = root
-        self.rootfd = root.value
+        self.rootfd: int = root.value
         self.rules = rules
         self.note = note
 

@@ -100,7 +100,7 @@ class KernelResolver(Resolver):
 
     def __init__(self, root: Descriptor, rules: Rules, note: RootNote | None = None) -> None:
         super().__init__(root, rules, note)
-        self.walker = Walker(root, rules, note)
+        self.walker: Walker = Walker(root, rules, note)
         self._brief_walker = Walker(root, rules, note, _MOST_STEPS)
         resolve = RESOLVE_NO_MAGICLINKS
         # Beneath, an absolute link and a ".." above the root are both EXDEV, and the walker

@@ -45,8 +45,8 @@ class DirectoryStack(Closing):
     __slots__ = ("_flags", "_levels", "_most_held", "_spare", "dirfd", "top")
 
     def __init__(self, top: Descriptor, flags: int, most_held: int) -> None:
-        self.top = top
-        self.dirfd = top.value
+        self.top: Descriptor = top
+        self.dirfd: int = top.value
         """number of the directory at the end of the way; the stack closes it"""
         self._flags = flags
         self._most_held = most_held

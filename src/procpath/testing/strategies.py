@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 
 try:
     from hypothesis import strategies as st
-except ModuleNotFoundError as error:
-    if error.name != "hypothesis":
+except ModuleNotFoundError as _error:
+    if _error.name != "hypothesis":
         raise
     raise ImportError(
         "the strategies of procpath.testing need Hypothesis: pip install 'rootedpath[testing]'"

@@ -41,7 +41,7 @@ class UntypedEntry:
     __slots__ = ("name",)
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name: str = name
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
         """Return True: it was listed."""
@@ -77,13 +77,13 @@ class Directory:
     def __init__(
         self, descent: Descent, above: Directory | None, name: str, fd: Descriptor
     ) -> None:
-        self.descent = descent
-        self.above = above or self
+        self.descent: Descent = descent
+        self.above: Directory = above or self
         """the directory that it is in; the start is in itself"""
         self.depth: int = above.depth + 1 if above else 0
-        self.name = name
+        self.name: str = name
         """its name there"""
-        self.fd = fd
+        self.fd: Descriptor = fd
         self.device: int | None = None
         """its ``st_dev``, for who asked since it was opened: not that of an earlier opening"""
 
@@ -101,13 +101,13 @@ class Descent(Closing):
     def __init__(self, root: Root, start: str, *, cross_mounts: bool = True) -> None:
         """Raises what opening the directory ``start`` raises."""
         self._root = root
-        self.last = _CLOSED
+        self.last: Descriptor = _CLOSED
         """the directory that was opened last, unless it is kept"""
         self._kept: dict[Directory, None] = {}
         """the open directories between the start and there, the longest open first"""
         self._interval = 1
         """levels from one directory to the next of those that stay open for long"""
-        self.start = Directory(self, None, "", open_directory(root, start))
+        self.start: Directory = Directory(self, None, "", open_directory(root, start))
         self.mount: int | None = None
         """ID of the mount that is not left, if mounts are not crossed"""
         if not (cross_mounts and root.options.cross_mounts):

@@ -63,7 +63,7 @@ class Place(ABC):
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.blame = Blame(lambda: text)
+        self.blame: Blame = Blame(lambda: text)
 
     def below(self, names: list[str]) -> str:
         """Return the path of the file that ``names`` lead to from here, for errors."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 try:
     from hypothesis import strategies as st
-except ModuleNotFoundError as error:
-    if error.name != "hypothesis":
+except ModuleNotFoundError as _error:
+    if _error.name != "hypothesis":
         raise
     raise ImportError("schedules() needs Hypothesis: pip install 'rootedpath[testing]'") from None
 

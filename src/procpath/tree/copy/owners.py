@@ -6,6 +6,7 @@ there: what our root copies in belongs to the container's root.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from errno import EOVERFLOW
 from functools import cache
 
@@ -22,8 +23,12 @@ class Owners:
         """``source`` and ``target``: the maps of users and groups; None for ours."""
         uid_source, gid_source = source or (None, None)
         uid_target, gid_target = target
-        self.user = cache(lambda uid: _mapped("user", uid, uid_source, uid_target))
-        self.group = cache(lambda gid: _mapped("group", gid, gid_source, gid_target))
+        self.user: Callable[[int], int] = cache(
+            lambda uid: _mapped("user", uid, uid_source, uid_target)
+        )
+        self.group: Callable[[int], int] = cache(
+            lambda gid: _mapped("group", gid, gid_source, gid_target)
+        )
 
     def of(self, uid: int, gid: int) -> tuple[int, int]:
         """Return the owners of the copy. Raises ``EOVERFLOW`` for one that cannot be mapped."""

@@ -29,9 +29,9 @@ class CopyProgress:
     __slots__ = ("_paths", "bytes", "entries", "left_out")
 
     def __init__(self) -> None:
-        self.entries = 0
+        self.entries: int = 0
         """Files, directories and links copied so far."""
-        self.bytes = 0
+        self.bytes: int = 0
         """Bytes copied so far."""
         self.left_out: Counter[str] = Counter()
         """How many of each kind were left out on purpose, such as device nodes."""

@@ -119,8 +119,8 @@ class Staged:
         self.dirfd = dirfd
         self._final = final
         self._replaced = replaced
-        self.name = f"{PREFIX}{secrets.token_hex(8)}"
-        self.replaced = None if replaced is None else replaced.value
+        self.name: str = f"{PREFIX}{secrets.token_hex(8)}"
+        self.replaced: int | None = None if replaced is None else replaced.value
         """the file that it is going to replace, opened for writing"""
         self.made: os.stat_result | None = None
         """of the new directory, to recognize another one in its place"""

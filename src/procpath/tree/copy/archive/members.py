@@ -76,7 +76,7 @@ class Archive:
 
     def __init__(self, source: Readable, limit: int | None) -> None:
         """``limit`` bounds the bytes of the uncompressed archive, and the holes in its files."""
-        self.failed = False
+        self.failed: bool = False
         """whether the archive is at fault for an error of :meth:`write_data`"""
         self._source = uncompressed(source)
         self._limit = limit
