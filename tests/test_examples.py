@@ -242,3 +242,49 @@ def test_races_of_others_lead_all_out_but_rooted_path() -> None:
         confined = name.startswith("rooted_path")
         assert told.startswith("confined: " if confined else "escaped: "), told
         assert ("  -->  Exchange('/app', '/out')" in told) != confined
+
+
+def test_workspace_keeps_its_tools_in_the_directory(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "secret").write_text("HOST")
+    workspace = tmp_path / "workspace"
+    (workspace / "notes").mkdir(parents=True)
+    (workspace / "notes/today.md").write_text("inside")
+    (workspace / "climbs").symlink_to("../secret")
+    (workspace / "absolute").symlink_to(tmp_path / "secret")
+    (workspace / "large").write_bytes(bytes((1 << 20) + 1))
+    os.mkfifo(workspace / "fifo")
+    exchanges: list[tuple[dict[str, str], object]] = [
+        ({"tool": "read", "path": "notes/today.md"}, "inside"),
+        ({"tool": "read", "path": "/notes/today.md"}, "inside"),
+        ({"tool": "read", "path": "notes/../notes/today.md"}, "inside"),
+        ({"tool": "write", "path": "new/file.txt", "text": "written"}, 7),
+        ({"tool": "list", "path": "new"}, ["file.txt"]),
+        ({"tool": "find", "path": ".", "pattern": "*.md"}, ["notes/today.md"]),
+        ({"tool": "read", "path": "../secret"}, None),
+        ({"tool": "read", "path": "climbs"}, None),
+        ({"tool": "read", "path": "absolute"}, None),
+        ({"tool": "read", "path": str(tmp_path / "secret")}, None),
+        ({"tool": "write", "path": "climbs", "text": "changed"}, None),
+        ({"tool": "write", "path": "../new", "text": "changed"}, None),
+        ({"tool": "list", "path": "../.."}, None),
+        ({"tool": "find", "path": ".", "pattern": "/*"}, None),
+        ({"tool": "read", "path": "large"}, None),
+        ({"tool": "read", "path": "fifo"}, None),
+        ({"tool": "run", "path": "notes"}, None),
+        ({"tool": "read"}, None),
+    ]
+    requests = "".join(json.dumps(request) + "\n" for request, _ in exchanges)
+    command = [sys.executable, str(EXAMPLES / "workspace.py"), str(workspace)]
+    done = subprocess.run(
+        command, input=requests, capture_output=True, text=True, timeout=60, check=True
+    )
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    for (request, expected), answer in zip(exchanges, answers, strict=True):
+        if expected is None:
+            assert answer.keys() == {"error"}, request
+            assert "HOST" not in answer["error"]
+        else:
+            assert answer == {"result": expected}, request
+    assert "climbs above the root" in answers[6]["error"]
+    assert (tmp_path / "secret").read_text() == "HOST"
+    assert sorted(os.listdir(tmp_path)) == ["secret", "workspace"]

@@ -28,32 +28,53 @@ if TYPE_CHECKING:
         UnsupportedOperation,
         UnverifiedProcError,
     )
+    from procpath.info import EntryInfo, PathInfo
     from procpath.inventory import Container, containers
-    from procpath.path import RootedPath
+    from procpath.lexical import Segment
+    from procpath.options import OptionArguments, Options
+    from procpath.path import BoundPath, RootedPath
     from procpath.pin import PinnedPath
     from procpath.proc import ProcessDir, VerifiedProc
+    from procpath.proc.checks import Check
+    from procpath.proc.own import SelfFd
+    from procpath.proc.process import IdMapping
+    from procpath.resolve.identity import Identity
     from procpath.resolve.trace import Step, Trace
-    from procpath.root import Root
+    from procpath.root import Root, StrOrBytesPath, UserNamespace
     from procpath.tree.copy.report import CopyProgress
     from procpath.tree.scanning import Entry
+    from procpath.tree.walking import OnError
 
 __all__ = [
+    "BoundPath",
+    "Check",
     "ClosedRootError",
     "Container",
     "CopyProgress",
     "Entry",
+    "EntryInfo",
     "EscapeError",
+    "IdMapping",
+    "Identity",
     "MagicLinkError",
+    "OnError",
+    "OptionArguments",
+    "Options",
+    "PathInfo",
     "PinnedPath",
     "ProcessDir",
     "ProcessGoneError",
     "Root",
     "RootedPath",
+    "Segment",
+    "SelfFd",
     "SpecialFileError",
     "Step",
+    "StrOrBytesPath",
     "Trace",
     "UnsupportedOperation",
     "UnverifiedProcError",
+    "UserNamespace",
     "VerifiedProc",
     "containers",
 ]
@@ -68,14 +89,44 @@ _MODULES = {
         "UnsupportedOperation",
         "UnverifiedProcError",
     ),
-    "procpath.inventory": ("Container", "containers"),
-    "procpath.path": ("RootedPath",),
+    "procpath.info": (
+        "EntryInfo",
+        "PathInfo",
+    ),
+    "procpath.inventory": (
+        "Container",
+        "containers",
+    ),
+    "procpath.lexical": ("Segment",),
+    "procpath.options": (
+        "OptionArguments",
+        "Options",
+    ),
+    "procpath.path": (
+        "BoundPath",
+        "RootedPath",
+    ),
     "procpath.pin": ("PinnedPath",),
-    "procpath.proc": ("ProcessDir", "VerifiedProc"),
-    "procpath.resolve.trace": ("Step", "Trace"),
-    "procpath.root": ("Root",),
+    "procpath.proc": (
+        "ProcessDir",
+        "VerifiedProc",
+    ),
+    "procpath.proc.checks": ("Check",),
+    "procpath.proc.own": ("SelfFd",),
+    "procpath.proc.process": ("IdMapping",),
+    "procpath.resolve.identity": ("Identity",),
+    "procpath.resolve.trace": (
+        "Step",
+        "Trace",
+    ),
+    "procpath.root": (
+        "Root",
+        "StrOrBytesPath",
+        "UserNamespace",
+    ),
     "procpath.tree.copy.report": ("CopyProgress",),
     "procpath.tree.scanning": ("Entry",),
+    "procpath.tree.walking": ("OnError",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

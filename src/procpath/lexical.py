@@ -196,7 +196,7 @@ class LexicalPath:
                 raise
             return NotImplemented
 
-    def __rtruediv__(self, key: Segment) -> Self:
+    def __rtruediv__(self, key: str | PurePosixPath) -> Self:
         if isinstance(key, _HOST_PATHS):
             raise TypeError(
                 f"cannot join {self!r} to the host path {key!r}: write "

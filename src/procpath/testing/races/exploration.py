@@ -162,18 +162,18 @@ class Exploration:
         self._victim = victim
         self._tree = tree
         self._outcomes = [play(victim, tree, ())]
-        self.calls = self._outcomes[0].calls
+        self.calls: tuple[Call, ...] = self._outcomes[0].calls
         self._first = [move for move in moves if undoes(move) is None]
         self._longer: list[Schedule] = []
         """of several moves"""
-        self.sampled = False
+        self.sampled: bool = False
         for count in range(2, most + 1):
             if _most_placements(len(moves), len(self.calls), count) <= MOST_PLACEMENTS:
                 self._longer += _placements(moves, len(self.calls), count)
             else:
                 self.sampled = True
                 self._longer += _sampled(moves, len(self.calls), count)
-        self.seconds = time.monotonic() - begun
+        self.seconds: float = time.monotonic() - begun
         """how long the runs took so far"""
 
     def __len__(self) -> int:
