@@ -109,8 +109,8 @@ class FileCopier:
         self.errors = errors
         self.names: list[str] = []
         """the way from both ends to the file that is being copied"""
-        self.blame_source = Blame(lambda: source.below(self.names))
-        self.blame_target = Blame(lambda: target.below(self.names))
+        self.blame_source: Blame = Blame(lambda: source.below(self.names))
+        self.blame_target: Blame = Blame(lambda: target.below(self.names))
         self.copied: Copied | None = None
         """what was copied, where somebody asks for it"""
         self.on_leftover: Callable[[str], object] | None = None
@@ -121,7 +121,7 @@ class FileCopier:
         self._locks = target.root is None
         self._patience = _LEASE_PATIENCE
         self._uncloned: set[int] = set()
-        self.keeping = Keeping(
+        self.keeping: Keeping = Keeping(
             self._lose, rules.owners, self.leave_out if rules.without_privileges else None
         )
         self._new_owner = None if rules.owners is None else self._owner_of_ours(rules.owners)
