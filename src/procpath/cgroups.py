@@ -63,12 +63,9 @@ def claim_of(cgroups: bytes) -> Claim:
 
     Hierarchies that name different containers contradict each other, and nothing is claimed.
     """
-    claims = []
-    for line in cgroups.split(b"\n"):
-        _, _, path = line.partition(b":")[2].partition(b":")
-        claim = _claim_of_path(path)
-        if claim is not None:
-            claims.append(claim)
+    # Most often the same path in all hierarchies.
+    paths = {line.partition(b":")[2].partition(b":")[2] for line in cgroups.split(b"\n")}
+    claims = [claim for claim in map(_claim_of_path, paths) if claim is not None]
     if len({claim.id for claim in claims}) != 1:
         return Claim()
     # Docker without systemd once was in a cgroup without its name in some hierarchies.

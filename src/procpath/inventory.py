@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from errno import ESRCH, ESTALE
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from procpath.cgroups import Claim, claim_of
 from procpath.errors import ProcessGoneError, UnverifiedProcError
@@ -85,20 +86,26 @@ class Container:
     is_ours: bool
 
     def __init__(
-        self, process: ProcessDir, processes: int, proc: VerifiedProc | None, report: OnError
+        self,
+        process: ProcessDir,
+        stat: _Stat,
+        mount_namespace: int,
+        processes: int,
+        proc: VerifiedProc | None,
+        report: OnError,
     ) -> None:
-        """Describe the container of ``process``, one of ``processes``."""
+        """Describe ``mount_namespace``, in which ``process`` and ``processes`` in all are."""
         self._proc = proc
+        self._start_time = stat.start_time
         self.pid = process.pid
+        self.name = stat.name
         self.processes = processes
-        self.mount_namespace = process.mount_namespace
+        self.mount_namespace = mount_namespace
         claim = _claim(process, report)
         self.id = claim.id
         self.runtime = claim.runtime
         self.pod_uid = claim.pod_uid
         self._cgroups = claim.cgroups
-        self._start_time = process.start_time
-        self.name = os.fsdecode(process.read_bytes("comm").removesuffix(b"\n"))
         self.is_ours = _root_of(process) == _our_root()
 
     def __repr__(self) -> str:
@@ -272,56 +279,52 @@ def _oldest(
     report: OnError,
 ) -> Container | None:
     """Describe a mount namespace by the oldest of its processes that can still be opened."""
-    for start_time, pid in _candidates(held, members, report):
+    # By start time: PIDs wrap around.
+    todo: deque[tuple[int | None, int]] = deque(sorted(members))
+    kernel_threads: deque[tuple[int | None, int]] = deque()
+    while todo or kernel_threads:
+        is_last_resort = not todo
+        start_time, pid = (todo or kernel_threads).popleft()
         try:
             with held.process(pid) as process:
-                container = Container(process, len(members), proc, report)
-                has_left = process.mount_namespace != mount_namespace
+                stat = _Stat.of(process)
+                if stat.is_kernel_thread and not is_last_resort:
+                    kernel_threads.append((start_time, pid))
+                elif stat.is_zombie:
+                    # Most of what a main thread shows is gone when it has ended.
+                    threads = process.living_threads()
+                    todo.extendleft((None, thread) for thread in reversed(threads))
+                elif start_time in (None, stat.start_time):
+                    # Otherwise the PID is another process's by now.
+                    container = Container(
+                        process, stat, mount_namespace, len(members), proc, report
+                    )
+                    if process.mount_namespace == mount_namespace:
+                        return container
         except (ProcessLookupError, FileNotFoundError):
             continue
         except OSError as error:
             report(error)
-            continue
-        # By now the PID may be another process's.
-        is_same = start_time in (None, container._start_time)
-        if is_same and not has_left and container.mount_namespace == mount_namespace:
-            return container
     return None
 
 
-def _candidates(
-    proc: VerifiedProc, members: list[tuple[int, int]], report: OnError
-) -> Iterator[tuple[int | None, int]]:
-    """Yield start times and PIDs: oldest first, kernel threads last.
+class _Stat(NamedTuple):
+    """What is needed of a ``stat`` (proc_pid_stat(5))."""
 
-    Threads, without a start time, stand for a main thread that has ended: most of what it shows
-    is gone then.
-    """
-    kernel_threads = []
-    # By start time: PIDs wrap around.
-    for start_time, pid in sorted(members):
-        try:
-            with proc.process(pid) as process:
-                is_kernel_thread = _is_kernel_thread(process)
-                threads = process.living_threads()
-        except (ProcessLookupError, FileNotFoundError):
-            continue
-        except OSError as error:
-            report(error)
-            continue
-        if is_kernel_thread:
-            kernel_threads.append((start_time, pid))
-        elif threads:
-            yield from ((None, thread) for thread in threads)
-        else:
-            yield start_time, pid
-    yield from kernel_threads
+    name: str
+    is_zombie: bool
+    is_kernel_thread: bool
+    start_time: int
 
-
-def _is_kernel_thread(process: ProcessDir) -> bool:
-    stat = process.read_bytes("stat")
-    # Field 9 (proc_pid_stat(5)); the second may contain spaces and parentheses.
-    return bool(int(stat[stat.rindex(b")") + 1 :].split()[6]) & _PF_KTHREAD)
+    @classmethod
+    def of(cls, process: ProcessDir) -> _Stat:
+        data = process.read_bytes("stat")
+        # A name may contain spaces and parentheses; no later field does.
+        end = data.rindex(b")")
+        name = os.fsdecode(data[data.index(b"(") + 1 : end])
+        fields = data[end + 1 :].split()  # from the third on
+        flags, start_time = int(fields[9 - 3]), int(fields[22 - 3])
+        return cls(name, fields[0] == b"Z", bool(flags & _PF_KTHREAD), start_time)
 
 
 def _claim(process: ProcessDir, report: OnError) -> Claim:
