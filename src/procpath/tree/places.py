@@ -119,7 +119,8 @@ class RootedPlace(Place):
     def __init__(self, root: Root, text: str, raw: bytes) -> None:
         """``raw`` is the path for system calls, ``text`` the one for errors."""
         super().__init__(text)
-        self.root: Root = root
+        # Nobody sets the root of a place, so it may be narrower here.
+        self.root: Root = root  # pyright: ignore[reportIncompatibleVariableOverride]
         self.raw = raw
 
     def entry(self, name: str) -> RootedPlace:

@@ -333,7 +333,8 @@ class _Supervision:
                 for task in os.listdir(f"/proc/{pid}/task"):
                     with open(f"/proc/{pid}/task/{task}/status", "rb") as file:
                         lines = file.read().split(b"\n")
-                    status = dict(line.partition(b":")[::2] for line in lines)
+                    fields = (line.partition(b":") for line in lines)
+                    status = {name: value for name, _, value in fields}
                     if status[b"State"].split()[0] not in (b"S", b"Z", b"X"):
                         return None
                     # How often it has slept: a victim that polls is not one that hangs.

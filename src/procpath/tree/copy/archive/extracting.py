@@ -136,7 +136,7 @@ class _Extracting:
         self._place = place
         self._top = top
         self._top_status = os.fstat(top)
-        self._special = choices.special
+        self._special: Literal["skip", "keep"] = choices.special
         self._owners = owners_into(place.root, choices.owners)
         self._owner_of_ours = _owner_of_ours(self._owners)
         self._reports = reports
