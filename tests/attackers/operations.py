@@ -7,10 +7,13 @@ that only handle words; a test compares with ``dir()``.
 
 from __future__ import annotations
 
+import io
 import os
 import socket
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from errno import ENODATA, ENOTSUP, EPERM
 from pathlib import Path
 from typing import Any, Final
 
@@ -132,6 +135,33 @@ def _traced(directory: RootedPath, _: Scene) -> object:
     return [(step.name, step.target or "") for step in trace], trace.result
 
 
+def _private_copy(entry: str) -> Ask:
+    def ask(directory: RootedPath, _: Scene) -> object:
+        with (directory / entry).as_file() as copy:
+            files = [copy] if copy.is_file() else [p for p in copy.rglob("*") if p.is_file()]
+            return [(file.name, file.read_bytes()) for file in files]
+
+    return ask
+
+
+def _archived(directory: RootedPath, _: Scene) -> object:
+    data = io.BytesIO()
+    (directory / "sub").to_tar(data)
+    data.seek(0)
+    with tarfile.open(fileobj=data) as archive:
+        files = {one.name: archive.extractfile(one) for one in archive if one.isreg()}
+        return [(name, file.read()) for name, file in files.items() if file is not None]
+
+
+def _attribute(directory: RootedPath, _: Scene) -> object:
+    try:
+        return (directory / "file").getxattr("user.none")
+    except OSError as error:
+        if error.errno not in (ENODATA, ENOTSUP, EPERM):
+            raise
+        return None
+
+
 def _fd(fd: int) -> bytes:
     with open(fd, "rb") as file:
         return file.read()
@@ -225,6 +255,11 @@ READINGS: Final = {
         Reading("walk:through links", "sub", _walked(True)),
         Reading("scan", "sub", _scanned),
         Reading("pin", "file", _read_pinned),
+        Reading("as_file", "file", _private_copy("file")),
+        Reading("as_file:directory", "sub", _private_copy("sub")),
+        Reading("to_tar", "sub", _archived),
+        Reading("getxattr", "file", _attribute),
+        Reading("listxattr", "file", lambda p, _: (p / "file").listxattr()),
         Reading("connect", "socket", _connect),
     )
 }

@@ -7,12 +7,15 @@ not there yet. :func:`restore` puts them back inside after each attempt.
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import stat
+import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from errno import ENODATA, ENOTSUP, EPERM
 from pathlib import Path
 from typing import Final
 
@@ -196,6 +199,44 @@ def _none(act: Callable[[RootedPath], object]) -> Callable[[RootedPath, Scene], 
     return only_act
 
 
+def _set_attribute(directory: RootedPath, _: Scene) -> None:
+    with _where_there_are_attributes():
+        (directory / "victim").setxattr("user.written", b"written")
+
+
+def _remove_attribute(directory: RootedPath, _: Scene) -> None:
+    with _where_there_are_attributes():
+        (directory / "victim").removexattr("user.written")
+
+
+@contextmanager
+def _where_there_are_attributes() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        # No such attribute, or none at all: on tmpfs since Linux 6.6, and of special files never.
+        if error.errno not in (ENODATA, ENOTSUP, EPERM):
+            raise
+
+
+def _extracted(directory: RootedPath, scene: Scene) -> object:
+    (directory / "made").mkdir()
+    (directory / "made").from_tar(io.BytesIO(_ARCHIVE))
+    return list(_contents("made", scene.inside))
+
+
+def _archive() -> bytes:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as archive:
+        member = tarfile.TarInfo("below/file")
+        member.size = len(INSIDE)
+        archive.addfile(member, io.BytesIO(INSIDE.encode()))
+    return data.getvalue()
+
+
+_ARCHIVE: Final = _archive()
+
+
 def _exchange_plainly(directory: Path) -> None:
     os.rename(directory / "victim", directory / "between")
     os.rename(directory / "emptied", directory / "victim")
@@ -372,6 +413,26 @@ WRITINGS: Final = {
             "victim",
             _none(lambda p: (p / "victim").utime((1, 1), follow_symlinks=False)),
             lambda p: os.utime(p / "victim", (1, 1), follow_symlinks=False),
+            follows=False,
+        ),
+        # That an attribute was set is not seen by the control, so it writes.
+        Writing(
+            "setxattr",
+            "victim",
+            _set_attribute,
+            lambda p: (p / "victim").write_text("written"),
+        ),
+        Writing(
+            "removexattr",
+            "victim",
+            _remove_attribute,
+            lambda p: (p / "victim").write_text("written"),
+        ),
+        Writing(
+            "from_tar",
+            "made",
+            _extracted,
+            lambda p: (p / "made").mkdir(),
             follows=False,
         ),
         Writing(
