@@ -69,6 +69,45 @@ def test_importing_the_package_loads_no_other_module() -> None:
     assert packages <= {"procpath", "importlib", "__future__", "warnings"}
 
 
+ROOMS_OF_A_PATH = """
+    descriptors entries errors info lexical linux options origin path patterns pin proc protocols
+    reading resolve root tree uapi xattrs
+"""
+"""what is imported for a path in a root"""
+
+SLOW_TO_IMPORT = """
+    asyncio dataclasses email hashlib hmac importlib.metadata inspect json logging random secrets
+    shutil socket ssl subprocess tarfile tempfile typing_extensions urllib.parse zipfile
+"""
+
+PARSE = "import argparse; argparse.ArgumentParser().add_argument('path')"
+
+
+def loaded(code: str, before: str) -> set[str]:
+    """The modules that ``code`` loads after ``before``, and after pathlib."""
+    before = f"import sys, io, pathlib; sys.modules['pathlib_abc'] = None; {before}"
+    printing = "sys.__stderr__.write(' '.join(set(sys.modules) - before))"
+    return set(run(f"{before}; before = set(sys.modules)\n{code}\n{printing}").split())
+
+
+def test_a_path_loads_the_rooms_that_it_needs_and_nothing_slow() -> None:
+    names = loaded("from procpath import RootedPath; RootedPath('/').stat()", "pass")
+    rooms = {name.split(".")[1] for name in names if name.startswith("procpath.")}
+    assert rooms == set(ROOMS_OF_A_PATH.split())
+    assert not {name for name in names if name.startswith("procpath.tree.copy")}
+    assert not names & set(SLOW_TO_IMPORT.split())
+
+
+def test_cat_loads_nothing_slow(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code = f"from procpath.cli import main; main(['cat', {str(tmp_path)!r} + ':/file'])"
+    names = loaded(code, PARSE)
+    commands = {name for name in names if name.startswith("procpath.commands.")}
+    assert commands == {f"procpath.commands.{name}" for name in ("cat", "output", "session")}
+    assert not {name for name in names if name.startswith("procpath.tree.copy")}
+    assert not names & set(SLOW_TO_IMPORT.split())
+
+
 @pytest.mark.parametrize("package", [procpath, procpath.testing], ids=lambda each: each.__name__)
 def test_every_name_is_there_when_it_is_used(package: object) -> None:
     name = procpath.__name__ if package is procpath else procpath.testing.__name__

@@ -11,7 +11,6 @@ import os
 import pathlib
 import posixpath
 import stat
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -59,11 +58,6 @@ from procpath.tree.descent import scan
 from procpath.tree.matching import glob, parse_pattern
 from procpath.tree.walking import OnError, below, walk_following, walk_real
 
-if sys.version_info >= (3, 12):
-    from collections.abc import Buffer
-else:
-    from typing_extensions import Buffer
-
 if TYPE_CHECKING:
     import socket
 
@@ -74,6 +68,7 @@ if TYPE_CHECKING:
         OpenBinaryModeWriting,
         OpenTextMode,
     )
+    from typing_extensions import Buffer
 
     from procpath.accounts import Accounts
     from procpath.resolve.trace import Trace
@@ -84,6 +79,7 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound="RootedPath")
 H = TypeVar("H", "RootedPath", pathlib.Path)
 
+_new = object.__new__
 _DirEntry = os.DirEntry
 _WRITE_WHOLE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
@@ -583,8 +579,18 @@ class RootedPath(LexicalPath, from_segments=True):
     def _children(self, entries: list[os.DirEntry[str]]) -> Iterator[Self]:
         prefix = below(str(self), "")
         # One by one: of a deep directory the paths are long.
-        paths = self._all_normalized(prefix + entry.name for entry in entries)
-        for path, entry in zip(paths, entries, strict=True):
+        if not self._is_plain:
+            for entry in entries:
+                path = self._normalized(prefix + entry.name)
+                path._info_ = entry
+                yield path
+            return
+        cls, root = type(self), self._root
+        for entry in entries:
+            path = _new(cls)
+            path._root = root
+            path._str_ = text = prefix + entry.name
+            path._given = (text,)
             path._info_ = entry
             yield path
 

@@ -133,9 +133,9 @@ def _opening(
         yield Case(name + suffix, _FILE, limit, 1000, act, special_files=special_files)
 
 
-_RESOLVE = 1.2 if _CURRENT else 0.9 if sys.version_info >= (3, 13) else 0.6
-_RESOLVE_LINK = 1.3 if _CURRENT else 1.0
-_STAT = 2.8 if _CURRENT else 2.5
+_RESOLVE = 0.5 if _CURRENT else 0.35
+_RESOLVE_LINK = 1.0 if _CURRENT else 0.9
+_STAT = 2.3 if _CURRENT else 2.1
 # From Python 3.13 on os.scandir alone takes more than half of the time of rglob() and lstat().
 _SCAN_TO_RGLOB = 0.8 if sys.version_info >= (3, 13) else 0.45
 
@@ -143,17 +143,17 @@ CASES = (
     Case("stat", _FILE, _STAT, 2000, lambda p: p.stat()),
     Case("exists", _FILE, _STAT, 2000, lambda p: p.exists()),
     Case("is_file", _FILE, _STAT, 2000, lambda p: p.is_file()),
-    *_opening("", (2.6, 2.6, 1.9) if _CURRENT else (2.6, 2.2, 1.7), "refuse"),
-    *_opening(", allow", (1.3, 1.15, 1.0) if _CURRENT else (1.3, 0.9, 0.8), "allow"),
-    Case("write_text", "written", 1.2, 500, lambda p: p.write_text("text")),
+    *_opening("", (2.5, 2.2, 1.6) if _CURRENT else (2.4, 1.6, 1.3), "refuse"),
+    *_opening(", allow", (1.3, 1.05, 0.8) if _CURRENT else (1.3, 0.75, 0.65), "allow"),
+    Case("write_text", "written", 1.1, 500, lambda p: p.write_text("text")),
     Case("resolve", _FILE, _RESOLVE, 500, lambda p: p.resolve()),
     Case("resolve a link", _THROUGH_LINK, _RESOLVE_LINK, 500, lambda p: p.resolve()),
-    Case("/", "tree", 1.3, 5000, lambda p: p / "name"),
-    Case("iterdir", "flat", 0.9, 10, lambda p: _consume(p.iterdir())),
+    Case("/", "tree", 0.5, 5000, lambda p: p / "name"),
+    Case("iterdir", "flat", 1.0, 10, lambda p: _consume(p.iterdir())),
     Case(
         "types of entries",
         "flat",
-        0.25,
+        0.27,
         5,
         lambda p: [entry.info.is_dir() for entry in p.iterdir()],
         lambda p: [entry.is_dir() for entry in p.iterdir()],

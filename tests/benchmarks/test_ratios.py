@@ -15,7 +15,7 @@ from benchmarks.cases import CASES, Case, make_tree, rounds
 
 pytestmark = pytest.mark.alone
 
-MARGIN = 1.3
+MARGIN = 1.15
 ROUNDS = 40
 
 

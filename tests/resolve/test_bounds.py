@@ -151,12 +151,12 @@ def test_a_name_found_in_two_threads_at_once_is_no_error(
     root = Root.at(tmp_path, resolver="openat2")
     assert isinstance(root.resolver, KernelResolver)
     resolver = root.resolver
-    readlink = SelfFd.readlink
+    readlink = SelfFd.readlink_of_held
 
     def forgetting(self: SelfFd, fd: int) -> str:
         text = readlink(self, fd)
         resolver._root_name = None
         return text
 
-    monkeypatch.setattr(SelfFd, "readlink", forgetting)
+    monkeypatch.setattr(SelfFd, "readlink_of_held", forgetting)
     assert str(RootedPath(root, "link").resolve()) == "/real"

@@ -15,6 +15,7 @@ import pytest
 from helpers.support import private_mounts, run_in_child
 from procpath import Root, RootedPath, SpecialFileError, UnverifiedProcError, VerifiedProc, linux
 from procpath.linux import fstatfs
+from procpath.proc import handle
 from procpath.uapi import KERNEL_FILE_SYSTEMS
 
 Resolver = Literal["walk", "openat2"]
@@ -221,6 +222,7 @@ def test_where_no_procfs_can_be_had_the_error_names_allow(
         raise FileNotFoundError(2, "No such file or directory", "/proc")
 
     monkeypatch.setattr(VerifiedProc, "default", staticmethod(none))
+    monkeypatch.setattr(handle._of_thread, "default", None)
     with pytest.raises(UnverifiedProcError, match='special_files="allow" opens') as caught:
         RootedPath(tmp_path, "file").read_bytes()
     assert caught.value.filename == "/proc"

@@ -221,16 +221,20 @@ class SelfFd:
     def readlink(self, fd: int) -> str:
         """Return what ``fd`` refers to, as the kernel words it: a host path, ``pipe:[1234]``."""
         name = descriptor_name(fd)
-        where = self._where(name)
-        status_of(fd, where)
+        status_of(fd, self._where(name))
+        return self.readlink_of_held(fd)
+
+    def readlink_of_held(self, fd: int) -> str:
+        """As :meth:`readlink`, for a caller who holds ``fd`` open."""
+        name = str(fd)
         directory = self.descriptor()
         lookup = self._own.lookup()
         try:
             if lookup.detached:
                 return os.readlink(name, dir_fd=directory.value)
-            return lookup.readlink(directory.value, name, where)
+            return lookup.readlink(directory.value, name, self._where(name))
         except FileNotFoundError:
-            raise os_error(EBADF, where) from None
+            raise os_error(EBADF, self._where(name)) from None
 
     def entry(self, fd: int) -> str:
         """Return the name of ``fd``'s magic link here, for calls that take a name and follow it.

@@ -9,10 +9,20 @@ from __future__ import annotations
 
 import io
 import os
-import sys
 from collections.abc import Callable
 from errno import EACCES, EINVAL, ENOENT, EPERM, ESRCH
-from typing import IO, Any, BinaryIO, Literal, NamedTuple, Self, TextIO, TypeVar, overload
+from typing import (
+    IO,
+    TYPE_CHECKING,
+    Any,
+    BinaryIO,
+    Literal,
+    NamedTuple,
+    Self,
+    TextIO,
+    TypeVar,
+    overload,
+)
 
 from procpath import linux, uapi
 from procpath.descriptors import Closing, Held, closed_on_error
@@ -23,9 +33,7 @@ from procpath.proc.lookup import Lookup, components, read_all
 from procpath.proc.source import DEFAULT_PATH, open_procfs
 from procpath.uapi import FIND_NOFOLLOW
 
-if sys.version_info >= (3, 12):
-    from collections.abc import Buffer
-else:
+if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 T = TypeVar("T")

@@ -230,9 +230,11 @@ class KernelResolver(Resolver):
         return refusal in _ASK_THE_WALKER
 
     def locate(self, path: bytes) -> bytes:
-        fd = try_openat2(self.rootfd, path, self._real_how)
-        if fd.value >= 0:
-            fd.close()
+        (fd,) = starmap(
+            linux.bare_openat2, ((SYS_openat2, self.rootfd, path, self._real_how, OPEN_HOW_SIZE),)
+        )
+        if fd >= 0:
+            os.close(fd)
             if b".." not in path:
                 return b"/" + b"/".join(
                     part for part in path.split(b"/") if part not in (b"", b".")
@@ -245,18 +247,28 @@ class KernelResolver(Resolver):
         The name is the kernel's (d_path() in fs/d_path.c); it may be out of date, or end in
         " (deleted)". It counts if it leads to the same object through no link.
         """
-        found = try_openat2(self.rootfd, path, self._find_how)
-        if found.value < 0:
+        (fd,) = starmap(
+            linux.bare_openat2, ((SYS_openat2, self.rootfd, path, self._find_how, OPEN_HOW_SIZE),)
+        )
+        if fd < 0:
             return None
-        with found as fd:
+        try:
             name = self._name_below_root(fd)
             if name is None:
                 return None
-            again = try_openat2(self.rootfd, name[1:] or b".", self._real_how)
-            if again.value < 0:
+            there = name[1:] or b"."
+            (again,) = starmap(
+                linux.bare_openat2,
+                ((SYS_openat2, self.rootfd, there, self._real_how, OPEN_HOW_SIZE),),
+            )
+            if again < 0:
                 return None
-            with again as other:
-                return name if os.path.samestat(os.fstat(fd), os.fstat(other)) else None
+            try:
+                return name if os.path.samestat(os.fstat(fd), os.fstat(again)) else None
+            finally:
+                os.close(again)
+        finally:
+            os.close(fd)
 
     def _name_below_root(self, fd: int) -> bytes | None:
         # Another thread may set self._root_name meanwhile.
@@ -264,8 +276,8 @@ class KernelResolver(Resolver):
         try:
             self_fd = VerifiedProc.default().self_fd()
             if root_name is None:
-                root_name = self._root_name = self_fd.readlink(self.rootfd)
-            name = self_fd.readlink(fd)
+                root_name = self._root_name = self_fd.readlink_of_held(self.rootfd)
+            name = self_fd.readlink_of_held(fd)
         except UnverifiedProcError:
             raise
         except OSError:
