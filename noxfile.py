@@ -64,7 +64,7 @@ def races(session: nox.Session) -> None:
 @nox.session
 def release(session: nox.Session) -> None:
     """Build the distributions twice, check them, and run the tests of the one on the other."""
-    session.install("build~=1.3", "twine~=6.2")
+    session.install("build~=1.3", "twine~=7.0")
     temporary = Path(session.create_tmp())
     first, second = temporary / "first", temporary / "second"
     for directory in (first, second):

@@ -39,15 +39,15 @@ class PathInfo:
         return mode_of(self._root, self._raw)
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
-        """Return whether the path exists."""
+        """Return whether the path exists, or with ``follow_symlinks`` what it leads to."""
         return bool(self._mode if follow_symlinks else self._own_mode)
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-        """Return whether the path is a directory."""
+        """Return whether it is a directory or, with ``follow_symlinks``, a link to one."""
         return stat.S_ISDIR(self._mode if follow_symlinks else self._own_mode)
 
     def is_file(self, *, follow_symlinks: bool = True) -> bool:
-        """Return whether the path is a regular file."""
+        """Return whether it is a regular file or, with ``follow_symlinks``, a link to one."""
         return stat.S_ISREG(self._mode if follow_symlinks else self._own_mode)
 
     def is_symlink(self) -> bool:
@@ -77,17 +77,17 @@ class EntryInfo:
             return self._target_
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
-        """Return whether the path exists, or what it links to."""
+        """Return whether the path exists, or with ``follow_symlinks`` what it leads to."""
         return self._target.exists() if follow_symlinks and self._entry.is_symlink() else True
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-        """Return whether the path is a directory."""
+        """Return whether it is a directory or, with ``follow_symlinks``, a link to one."""
         if follow_symlinks and self._entry.is_symlink():
             return self._target.is_dir()
         return self._entry.is_dir(follow_symlinks=False)
 
     def is_file(self, *, follow_symlinks: bool = True) -> bool:
-        """Return whether the path is a regular file."""
+        """Return whether it is a regular file or, with ``follow_symlinks``, a link to one."""
         if follow_symlinks and self._entry.is_symlink():
             return self._target.is_file()
         return self._entry.is_file(follow_symlinks=False)

@@ -221,6 +221,10 @@ def containers(
         on_error: is called with the ``OSError`` of each process that cannot be inspected.
             ``PermissionError`` is one we may not trace (ptrace(2)). Without it these are left
             out, but ``UnverifiedProcError`` is raised.
+
+    Example:
+        >>> [each.os_release["ID"] for each in containers() if each.pid == 23309]
+        ['cellar']
     """
     held = proc or VerifiedProc.default()
     report = on_error or _raise_unverified

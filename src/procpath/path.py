@@ -128,6 +128,13 @@ class RootedPath(LexicalPath, from_segments=True):
     Errors are the operating system's, with the in-root path as ``filename``; besides,
     :class:`ClosedRootError`, :class:`MagicLinkError`, :class:`EscapeError` and
     :class:`SpecialFileError`.
+
+    Example:
+        >>> root = RootedPath(23309)
+        >>> (root / "etc/hostname").read_text()
+        'cellar\\n'
+        >>> sorted(root.glob("etc/app/*.conf"))
+        [RootedPath('/etc/app/app.conf', root='/proc/23309/root')]
     """
 
     __slots__ = ("_info_",)
@@ -151,6 +158,11 @@ class RootedPath(LexicalPath, from_segments=True):
 
         Its relative paths stay relative, and count from ``/``. It can be subclassed. ``root`` and
         ``options`` are those of :class:`RootedPath`.
+
+        Example:
+            >>> Path = RootedPath.bind(23309)
+            >>> Path("/etc/hostname").read_text()
+            'cellar\\n'
         """
         return _bound_class(cls, _as_root(root, options))
 
@@ -174,6 +186,10 @@ class RootedPath(LexicalPath, from_segments=True):
 
         Raises ``ProcessLookupError`` if there is no such container, and ``ValueError`` if there are
         several, or two cgroups claim the same ID.
+
+        Example:
+            >>> RootedPath.of_container("c0ffee123456", "etc/hostname").read_text()
+            'cellar\\n'
         """
         # Needed nowhere else here, and not in most programs.
         from procpath.inventory import container_by_id
@@ -360,6 +376,10 @@ class RootedPath(LexicalPath, from_segments=True):
         With ``strict``, raise if it does not exist; otherwise what is missing, or a loop, stays
         as it is written. With ``follow_last=False`` the last name is neither followed nor
         looked up, and ``strict`` asks only that its directory exists.
+
+        Example:
+            >>> RootedPath(23309, "var/run/app/app.pid").resolve()
+            RootedPath('/run/app/app.pid', root='/proc/23309/root')
         """
         name = self.name
         if follow_last or not name or name == "..":
@@ -394,6 +414,14 @@ class RootedPath(LexicalPath, from_segments=True):
         """Return every step of the path's resolution, to be printed.
 
         A path that leads nowhere has a trace too: its last step is the error.
+
+        Example:
+            >>> print(RootedPath(23309, "var/run/x").trace())
+            /     start at the root
+            /     enter var
+            /var  follow run -> /run
+            /     enter run  (another mount)
+            /run  found x
         """
         from procpath.resolve.trace import trace
 
@@ -660,6 +688,10 @@ class RootedPath(LexicalPath, from_segments=True):
         yielded and not entered; None is as the root has it, and a root that does not cross mounts
         is never made to. What vanishes meanwhile is left out; an error that keeps a directory from
         being listed is passed to ``on_error``, or raised.
+
+        Example:
+            >>> sorted((each.depth, each.name) for each in RootedPath(23309, "etc/app").scan())
+            [(1, 'app.conf'), (1, 'conf.d'), (2, 'cache.conf')]
         """
         from procpath.tree import scanning
 
@@ -979,6 +1011,10 @@ class RootedPath(LexicalPath, from_segments=True):
           that could not be kept. Without it the first one is raised when the rest is copied.
 
         Returns ``target`` as a path. Raises ``OSError``; a full disk ends the copy at once.
+
+        Example:
+            >>> RootedPath(23309, "etc/app").copy(pathlib.Path("app"))
+            PosixPath('app')
         """
         end = self._end(target)
         if not isinstance(end, (RootedPath, pathlib.Path)):
@@ -1197,6 +1233,11 @@ class RootedPath(LexicalPath, from_segments=True):
 
         What changes meanwhile is copied again, and after some times ``EBUSY``. Besides, raises
         what :meth:`open` raises. A process that is killed leaves the copy behind.
+
+        Example:
+            >>> with RootedPath(23309, "etc/hostname").as_file() as copy:
+            ...     copy.name, copy.read_text()
+            ('hostname', 'cellar\\n')
         """
         from procpath import handing
 
@@ -1208,6 +1249,11 @@ class RootedPath(LexicalPath, from_segments=True):
         Right only for what opens the name as it is given. What resolves it first, such as SQLite,
         opens the host's file of the same path: see :class:`PinnedPath`, and use :meth:`as_file`.
         Raises what :meth:`open` raises, :class:`SpecialFileError` for a FIFO or device too.
+
+        Example:
+            >>> with RootedPath(23309, "etc/hostname").pin() as pinned:
+            ...     subprocess.check_output(["cat", pinned], pass_fds=[pinned.fileno()])
+            b'cellar\\n'
         """
         # One for both, since another thread may close the root in between.
         resolver = self._root.resolver

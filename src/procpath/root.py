@@ -44,7 +44,7 @@ class UserNamespace(NamedTuple):
 
     @classmethod
     def of(cls, process: ProcessDir) -> UserNamespace:
-        """Read it from ``/proc/PID`` (user_namespaces(7), proc_pid_status(5))."""
+        """Read that of ``process`` from ``/proc/PID`` (user_namespaces(7), proc_pid_status(5))."""
         uid = status_fields(process.read_bytes("status"))[b"Uid"].split()[0]
         return cls(int(uid), process.uid_map, process.gid_map)
 
@@ -68,6 +68,11 @@ class Root(Closing):
 
     Two roots are equal if they hold the same directory: device, inode and mount. One root may
     be used from many threads, and in the child after ``fork()``; close it when none uses it.
+
+    Example:
+        >>> with Root.of_process(23309, on_escape="raise") as root:
+        ...     RootedPath(root, "../etc").exists()
+        False
     """
 
     __slots__ = (
@@ -272,6 +277,12 @@ class Root(Closing):
         Raises the operating system's ``OSError`` with ``path`` as its filename,
         :class:`EscapeError`, :class:`MagicLinkError`, :class:`SpecialFileError`,
         :class:`ClosedRootError`.
+
+        Example:
+            >>> with Root.of_process(23309) as root:
+            ...     with open(root.open("/etc/hostname", os.O_RDONLY)) as file:
+            ...         file.read()
+            'cellar\\n'
         """
         return self.open_raw(_raw(path), flags, mode).detach()
 
@@ -279,6 +290,12 @@ class Root(Closing):
         """For ``open(path, opener=root.opener)``: confines code that takes plain paths.
 
         It is :meth:`open` with ``flags`` as they are, and 0o666 for a new file.
+
+        Example:
+            >>> with Root.of_process(23309) as root:
+            ...     with open("/etc/hostname", opener=root.opener) as file:
+            ...         file.read()
+            'cellar\\n'
         """
         return self.open(path, flags, 0o666)
 

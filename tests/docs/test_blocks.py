@@ -7,7 +7,10 @@ program that is not here has sybil's comment ``<!--- skip: next "why" -->`` befo
 
 from __future__ import annotations
 
+import doctest
+import inspect
 import os
+import pathlib
 import re
 import socket
 import sqlite3
@@ -24,7 +27,9 @@ import pytest
 from sybil import Document, Example
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
+import procpath.testing
 from helpers.containers import RuncContainer
+from helpers.public import PUBLIC
 from procpath import RootedPath
 
 PROJECT = Path(__file__).parents[2]
@@ -33,6 +38,9 @@ PAGES = [
     PROJECT / "README.md",
     # The links lead to files of the project, such as CONTRIBUTING.md, which are about a clone.
     *sorted(page for page in DOCS.rglob("*.md") if not page.is_symlink()),
+]
+SESSIONS = [
+    page for page in PAGES if re.search(r"^```(python|sh)$", page.read_text(), re.MULTILINE)
 ]
 
 PID = "23309"
@@ -84,7 +92,7 @@ def _serve(listener: socket.socket) -> None:
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nup\n")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+@pytest.mark.parametrize("page", SESSIONS, ids=lambda page: str(page.relative_to(PROJECT)))
 def test_page_runs(
     page: Path,
     served: tuple[RuncContainer, str],
@@ -92,9 +100,8 @@ def test_page_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     container, number = served
-    text = page.read_text().replace(PID, str(container.pid)).replace(ID, number[: len(ID)])
     copy = tmp_path / page.name
-    copy.write_text(text)
+    copy.write_text(_in(container, number, page.read_text()))
     commands = tmp_path / "bin"
     commands.mkdir()
     command = commands / "procpath"
@@ -110,6 +117,11 @@ def test_page_runs(
             example.evaluate()
 
 
+def _in(container: RuncContainer, number: str, text: str) -> str:
+    """Return ``text`` with the PID and the ID of the container."""
+    return text.replace(PID, str(container.pid)).replace(ID, number[: len(ID)])
+
+
 def _run_shell(example: Example) -> None:
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", example.parsed],
@@ -120,6 +132,24 @@ def _run_shell(example: Example) -> None:
     )
     where = f"{Path(example.path).name}, line {example.line}"
     assert done.returncode == 0, f"{where}:\n{example.parsed}{done.stdout}{done.stderr}"
+
+
+def test_examples_in_docstrings_run(
+    served: tuple[RuncContainer, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container, number = served
+    monkeypatch.chdir(tmp_path)
+    faces = [procpath, procpath.testing]
+    names = {name: getattr(face, name) for face in faces for name in face.__all__}
+    names |= {"os": os, "pathlib": pathlib, "subprocess": subprocess}
+    parser, runner = doctest.DocTestParser(), doctest.DocTestRunner()
+    report: list[str] = []
+    # A class that inherits a member has the same one.
+    for member, name in {member: name for name, member in PUBLIC.items()}.items():
+        text = _in(container, number, inspect.getdoc(member) or "")
+        runner.run(parser.get_doctest(text, names.copy(), name, None, None), out=report.append)
+    assert runner.tries > 10
+    assert runner.failures == 0, "".join(report)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))

@@ -4,42 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
 from types import FunctionType
-from typing import Any
 
 import pytest
 
-import procpath
-from procpath import testing
-from procpath.testing import races
+from helpers.public import PUBLIC
 
 # A docstring that refers to another one has the parameters there.
 REFERENCE = re.compile(r":(?:func|meth):`")
-
-
-def public() -> Iterator[tuple[str, Any]]:
-    """What the faces of the package name, and the members of the classes among it."""
-    for face in (procpath, testing, races):
-        for name in face.__all__:
-            found = getattr(face, name)
-            if inspect.isclass(found) and found.__module__.startswith("procpath"):
-                yield name, found
-                for member in sorted(dir(found)):
-                    static = inspect.getattr_static(found, member)
-                    function = getattr(static, "__func__", static)
-                    if not member.startswith("_") and is_ours(function):
-                        yield f"{name}.{member}", function
-            elif inspect.isfunction(found):
-                yield name, found
-
-
-def is_ours(member: Any) -> bool:
-    code = member.fget if isinstance(member, property) else member
-    return isinstance(code, FunctionType) and code.__module__.startswith("procpath")
-
-
-PUBLIC = dict(public())
 
 
 def test_the_main_classes_are_looked_at() -> None:

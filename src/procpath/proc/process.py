@@ -75,6 +75,11 @@ class ProcessDir(Closing):
     Made for a thread's id, which the kernel lets through though it lists none, it is about
     that thread: it ends with the thread. After ``fork`` it stays what it was, the directory
     of the same process.
+
+    Example:
+        >>> with VerifiedProc.default().process(23309) as process:
+        ...     process.pid, process.is_alive(), process.read_bytes("comm")
+        (23309, True, b'sleep\\n')
     """
 
     __slots__ = ("__weakref__", "_held", "_lookup", "_pid", "_where")

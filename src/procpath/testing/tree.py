@@ -119,7 +119,7 @@ _LINE = 88
 class Tree(Mapping[str, Node]):
     """What a root holds: in-root paths, and the node at each.
 
-    >>> Tree({"/run/app.pid": File(b"7"), "/var/run": Symlink("/run")})
+    >>> tree = Tree({"/run/app.pid": File(b"7"), "/var/run": Symlink("/run")})
 
     Directories that are only on the way need not be given (mode 0755, as
     :class:`Directory` has it), nor the root itself. Keys are absolute and normal: no
