@@ -72,18 +72,21 @@ def test_attribute_that_does_not_fit_is_told(tmp_path: Path) -> None:
     write(tmp_path / "tree/f", mode=0o640)
     os.setxattr(tmp_path / "tree/f", "system.posix_acl_access", narrow_acl())
     (tmp_path / "out").mkdir()
+    # In a user namespace the user of the ACL may have no ID, which is looked at first.
+    refused = (errno.ENOTSUP, errno.EINVAL)
 
     def inside(memory: Path) -> None:
         linux.mount(b"ramfs", os.fsencode(memory), b"ramfs")
         errors: list[OSError] = []
         source = RootedPath(tmp_path, "tree")
         source.copy(memory / "tree", preserve_metadata=True, on_error=errors.append)
-        assert [(e.errno, e.filename) for e in errors] == [(errno.ENOTSUP, str(memory / "tree/f"))]
+        assert [error.filename for error in errors] == [str(memory / "tree/f")]
+        assert errors[0].errno in refused
         # The group had no right of its own: the bits of the mode were those of the mask.
         assert stat.S_IMODE((memory / "tree/f").stat().st_mode) == 0o600
         with pytest.raises(OSError) as caught:
             RootedPath(tmp_path, "tree").move(memory / "moved")
-        assert caught.value.errno == errno.ENOTSUP
+        assert caught.value.errno in refused
         assert not (memory / "moved").exists()
         assert (tmp_path / "tree/f").exists()
 
