@@ -686,8 +686,8 @@ class RootedPath(LexicalPath, from_segments=True):
         file system that the scan did not start in is not entered either. With ``max_depth=1``
         only what is in this directory is yielded. With ``cross_mounts=False`` mount points are
         yielded and not entered; None is as the root has it, and a root that does not cross mounts
-        is never made to. What vanishes meanwhile is left out; an error that keeps a directory from
-        being listed is passed to ``on_error``, or raised.
+        is never made to. What vanishes meanwhile is left out. An error that keeps a directory from
+        being listed, or an entry from having a type, is passed to ``on_error``, or raised.
 
         Example:
             >>> sorted((each.depth, each.name) for each in RootedPath(23309, "etc/app").scan())

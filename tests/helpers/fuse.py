@@ -112,5 +112,26 @@ class Names(_FileSystem):
         return entry + bytes(-len(entry) % 8)
 
 
+class Untyped(Names):
+    """A file system that lists names without types; looking one up fails with its ``errno``.
+
+    An ``errno`` of 0 is none: the name leads to such a directory.
+    """
+
+    def __init__(self, place: Path, errnos: dict[bytes, int]) -> None:
+        self._errnos = errnos
+        super().__init__(place, list(errnos))
+
+    def _answer(self, operation: int, node: int, body: bytes) -> bytes | int:
+        if operation == _LOOKUP and (failed := self._errnos.get(body[:-1])):
+            return failed
+        return super()._answer(operation, node, body)
+
+    def _entry(self, number: int) -> bytes:
+        name = self._names[number]
+        entry = struct.pack("=QQII", _ROOT + 1, number + 1, len(name), 0) + name
+        return entry + bytes(-len(entry) % 8)
+
+
 def _attributes(node: int, mode: int, size: int) -> bytes:
     return struct.pack("=6Q10I", node, size, 0, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.fuse import Names
+from helpers.fuse import Names, Untyped
 from helpers.scenery import dig, mount_tmpfs, on_tmpfs, write
 from helpers.support import open_descriptors, private_mounts
 from procpath import Entry, Root, RootedPath, SpecialFileError, linux, uapi
@@ -332,6 +332,30 @@ def test_no_name_of_a_file_system_leads_elsewhere(name: bytes, tmp_path: Path) -
         with pytest.raises(OSError) as caught:
             list(RootedPath(tmp_path).scan())
         assert caught.value.errno == errno.EIO
+
+    private_mounts(inside)
+
+
+def test_entries_without_a_type_are_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "mounted").mkdir()
+
+    def inside() -> None:
+        names = {b"directory": 0, b"vanished": errno.ENOENT, b"broken": errno.EIO}
+        Untyped(tmp_path / "mounted", names)
+        path = RootedPath(tmp_path, "mounted")
+        errors: list[OSError] = []
+        kinds = {}
+        for entry in path.scan(on_error=errors.append, max_depth=1):
+            kinds[entry.name] = (entry.is_dir(), entry.is_file(), entry.is_symlink())
+            if entry.name == "broken":
+                with pytest.raises(OSError, match="Input/output error"):
+                    entry.stat()
+        assert kinds == {"directory": (True, False, False), "broken": (False, False, False)}
+        assert [(error.errno, error.filename) for error in errors] == [
+            (errno.EIO, "/mounted/broken")
+        ]
+        with pytest.raises(OSError, match="Input/output error"):
+            list(path.scan())
 
     private_mounts(inside)
 

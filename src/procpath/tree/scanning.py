@@ -15,7 +15,7 @@ from errno import ENOENT, ENOTDIR, EXDEV
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, overload
 
-from procpath.errors import UnverifiedProcError, os_error
+from procpath.errors import UnverifiedProcError
 from procpath.lexical import LexicalPath
 from procpath.linux import Descriptor, openat
 from procpath.reading import read_whole, require_limit
@@ -298,7 +298,7 @@ class _Listing(Generic[P]):
             fd = found.value
             status = os.fstat(fd)
             if scan.mount is not None and mount_id(fd) != scan.mount:
-                raise os_error(EXDEV)
+                raise OSError(EXDEV, "on another mount, and mounts are not to be crossed")
             # A regular file on the device of the directory, which is held, is no more the
             # kernel's than that: it costs no statfs.
             if scan.refuses_special and not (
@@ -411,7 +411,9 @@ class _Scan(Generic[P]):
                 directory.close()
                 raise
         except OSError as error:
-            if error.errno not in _VANISHED and not (error.errno == EXDEV and self.mount):
+            if error.errno not in _VANISHED and not (
+                error.errno == EXDEV and self.mount is not None
+            ):
                 self._report(error, listing.text)
         return None
 
@@ -446,7 +448,8 @@ class _Scan(Generic[P]):
                                 raw.stat(follow_symlinks=False)
                     except FileNotFoundError:
                         continue
-                    except OSError:
+                    except OSError as error:
+                        self._report(error, listing.prefix + raw.name)
                         known = _Unsearchable(raw.name, fd)
                     entry = _new(Entry)
                     entry.name = name = raw.name
