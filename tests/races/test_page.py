@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -17,5 +18,8 @@ def test_the_first_lines_of_the_page_print_what_it_says(tmp_path: Path) -> None:
     assert sum(bool(line.strip()) for line in code.splitlines()) <= 10
     script = tmp_path / "first.py"
     script.write_text(code)
-    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    ran = subprocess.run(
+        [sys.executable, script], env=env, capture_output=True, text=True, check=False
+    )
     assert (ran.stdout, ran.stderr) == (printed, "")
