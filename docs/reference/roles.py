@@ -51,6 +51,8 @@ def _linked(text: str, where: str, public: dict[str, Any]) -> str:
         words = name.removeprefix("procpath.")
         for each, target in public.items():
             short = each.rpartition(".")[2]
+            if target.is_module:
+                continue
             if words == short:
                 return f"[`{words}`][{target.path}]"
             head, _, member = words.rpartition(".")

@@ -222,7 +222,7 @@ def containers(
             ``PermissionError`` is one we may not trace (ptrace(2)). Without it these are left
             out, but ``UnverifiedProcError`` is raised.
 
-    Example:
+    Examples:
         >>> [each.os_release["ID"] for each in containers() if each.pid == 23309]
         ['cellar']
     """

@@ -129,7 +129,7 @@ class RootedPath(LexicalPath, from_segments=True):
     :class:`ClosedRootError`, :class:`MagicLinkError`, :class:`EscapeError` and
     :class:`SpecialFileError`.
 
-    Example:
+    Examples:
         >>> root = RootedPath(23309)
         >>> (root / "etc/hostname").read_text()
         'cellar\\n'
@@ -159,7 +159,7 @@ class RootedPath(LexicalPath, from_segments=True):
         Its relative paths stay relative, and count from ``/``. It can be subclassed. ``root`` and
         ``options`` are those of :class:`RootedPath`.
 
-        Example:
+        Examples:
             >>> Path = RootedPath.bind(23309)
             >>> Path("/etc/hostname").read_text()
             'cellar\\n'
@@ -187,7 +187,7 @@ class RootedPath(LexicalPath, from_segments=True):
         Raises ``ProcessLookupError`` if there is no such container, and ``ValueError`` if there are
         several, or two cgroups claim the same ID.
 
-        Example:
+        Examples:
             >>> RootedPath.of_container("c0ffee123456", "etc/hostname").read_text()
             'cellar\\n'
         """
@@ -377,7 +377,7 @@ class RootedPath(LexicalPath, from_segments=True):
         as it is written. With ``follow_last=False`` the last name is neither followed nor
         looked up, and ``strict`` asks only that its directory exists.
 
-        Example:
+        Examples:
             >>> RootedPath(23309, "var/run/app/app.pid").resolve()
             RootedPath('/run/app/app.pid', root='/proc/23309/root')
         """
@@ -415,7 +415,7 @@ class RootedPath(LexicalPath, from_segments=True):
 
         A path that leads nowhere has a trace too: its last step is the error.
 
-        Example:
+        Examples:
             >>> print(RootedPath(23309, "var/run/x").trace())
             /     start at the root
             /     enter var
@@ -689,7 +689,7 @@ class RootedPath(LexicalPath, from_segments=True):
         is never made to. What vanishes meanwhile is left out. An error that keeps a directory from
         being listed, or an entry from having a type, is passed to ``on_error``, or raised.
 
-        Example:
+        Examples:
             >>> sorted((each.depth, each.name) for each in RootedPath(23309, "etc/app").scan())
             [(1, 'app.conf'), (1, 'conf.d'), (2, 'cache.conf')]
         """
@@ -1012,7 +1012,7 @@ class RootedPath(LexicalPath, from_segments=True):
 
         Returns ``target`` as a path. Raises ``OSError``; a full disk ends the copy at once.
 
-        Example:
+        Examples:
             >>> RootedPath(23309, "etc/app").copy(pathlib.Path("app"))
             PosixPath('app')
         """
@@ -1234,7 +1234,7 @@ class RootedPath(LexicalPath, from_segments=True):
         What changes meanwhile is copied again, and after some times ``EBUSY``. Besides, raises
         what :meth:`open` raises. A process that is killed leaves the copy behind.
 
-        Example:
+        Examples:
             >>> with RootedPath(23309, "etc/hostname").as_file() as copy:
             ...     copy.name, copy.read_text()
             ('hostname', 'cellar\\n')
@@ -1250,7 +1250,7 @@ class RootedPath(LexicalPath, from_segments=True):
         opens the host's file of the same path: see :class:`PinnedPath`, and use :meth:`as_file`.
         Raises what :meth:`open` raises, :class:`SpecialFileError` for a FIFO or device too.
 
-        Example:
+        Examples:
             >>> with RootedPath(23309, "etc/hostname").pin() as pinned:
             ...     subprocess.check_output(["cat", pinned], pass_fds=[pinned.fileno()])
             b'cellar\\n'

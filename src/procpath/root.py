@@ -69,7 +69,7 @@ class Root(Closing):
     Two roots are equal if they hold the same directory: device, inode and mount. One root may
     be used from many threads, and in the child after ``fork()``; close it when none uses it.
 
-    Example:
+    Examples:
         >>> with Root.of_process(23309, on_escape="raise") as root:
         ...     RootedPath(root, "../etc").exists()
         False
@@ -278,7 +278,7 @@ class Root(Closing):
         :class:`EscapeError`, :class:`MagicLinkError`, :class:`SpecialFileError`,
         :class:`ClosedRootError`.
 
-        Example:
+        Examples:
             >>> with Root.of_process(23309) as root:
             ...     with open(root.open("/etc/hostname", os.O_RDONLY)) as file:
             ...         file.read()
@@ -291,7 +291,7 @@ class Root(Closing):
 
         It is :meth:`open` with ``flags`` as they are, and 0o666 for a new file.
 
-        Example:
+        Examples:
             >>> with Root.of_process(23309) as root:
             ...     with open("/etc/hostname", opener=root.opener) as file:
             ...         file.read()

@@ -60,7 +60,7 @@ class VerifiedProc(Closing):
     Raises ``UnverifiedProcError`` when a check fails, ``ValueError`` for an unknown source or
     ``"fsopen"`` with another path, and the ``OSError`` of the last source that was tried.
 
-    Example:
+    Examples:
         >>> with VerifiedProc() as proc, proc.process(23309) as process:
         ...     process.readlink("exe")
         '/bin/busybox'

@@ -76,7 +76,7 @@ class ProcessDir(Closing):
     that thread: it ends with the thread. After ``fork`` it stays what it was, the directory
     of the same process.
 
-    Example:
+    Examples:
         >>> with VerifiedProc.default().process(23309) as process:
         ...     process.pid, process.is_alive(), process.read_bytes("comm")
         (23309, True, b'sleep\\n')

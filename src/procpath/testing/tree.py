@@ -119,13 +119,16 @@ _LINE = 88
 class Tree(Mapping[str, Node]):
     """What a root holds: in-root paths, and the node at each.
 
-    >>> tree = Tree({"/run/app.pid": File(b"7"), "/var/run": Symlink("/run")})
-
     Directories that are only on the way need not be given (mode 0755, as
     :class:`Directory` has it), nor the root itself. Keys are absolute and normal: no
     ``.``, ``..``, doubled or trailing slash. Immutable; iterates in order, a directory
     before what is in it. A path that is not normal, or lies under something that is no
     directory, is a ValueError.
+
+    Examples:
+        >>> tree = Tree({"/run/app.pid": File(b"7"), "/var/run": Symlink("/run")})
+        >>> tree["/run"]
+        Directory()
     """
 
     __slots__ = ("_children", "_nodes")
