@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from procpath.descriptors import closed_on_error
 from procpath.errors import SpecialFileError, os_error
-from procpath.linux import Descriptor, dup, openat
+from procpath.linux import Descriptor, openat
 from procpath.resolve.identity import mount_id
 from procpath.resolve.reopen import reopen
 from procpath.resolve.stack import DirectoryStack
@@ -97,7 +97,7 @@ class TreeCopy:
         self._mount = None if files.rules.mounts == "cross" else mount_id(out_of.dirfd)
         self._links = HardLinks(into.top, self._on_disk)
         self._by_link: Counter[tuple[int, int]] = Counter()
-        self._staged: tuple[str, Staged, Descriptor] | None = None
+        self._staged: tuple[str, Staged] | None = None
         """the path of the tree that has a temporary name, and the directory it is in"""
         self._above = ""
         """the path from the top of the target to what ``files`` names"""
@@ -357,36 +357,33 @@ class TreeCopy:
         return made
 
     def _new_staged(self, frame: _Frame, name: str) -> Descriptor:
-        above = dup(self._into.dirfd)
-        with closed_on_error(above):
-            staged = Staged(above.value, os.fsencode(name))
-            require_spare_descriptors(above.value)
-            self._staged = (self._path(), staged, above)
-            try:
-                made = self._new_directory(frame.status, above.value, staged.name)
-                with closed_on_error(made) as fd:
-                    require_empty(fd)
-                    staged.made = os.fstat(fd)
-                    if self._files.target.root is None:
-                        staged.lock()
-            except OSError as error:
-                self._end_staged(error)
-                raise
+        staged = Staged(self._into.dirfd, os.fsencode(name))
+        require_spare_descriptors(staged.dirfd)
+        self._staged = (self._path(), staged)
+        try:
+            made = self._new_directory(frame.status, staged.dirfd, staged.name)
+            with closed_on_error(made) as fd:
+                require_empty(fd)
+                staged.made = os.fstat(fd)
+                if self._files.target.root is None:
+                    staged.lock()
+        except OSError as error:
+            self._end_staged(error)
+            raise
         frame.staged = staged
         return made
 
     def _end_staged(self, error: BaseException | None) -> None:
         if self._staged is not None:
-            _, staged, above = self._staged
+            _, staged = self._staged
             self._staged = None
-            with above:
-                staged.end(error)
+            staged.end(error)
 
     def _on_disk(self, path: str) -> str:
         """Return the path that the copy at ``path`` has as long as its tree is unfinished."""
         if self._staged is None:
             return path
-        top, staged, _ = self._staged
+        top, staged = self._staged
         if path != top and not path.startswith(f"{top}/"):
             return path
         above, slash, _ = top.rpartition("/")

@@ -102,7 +102,11 @@ class Staged:
     """A file or tree that is being made in a held directory under the temporary :attr:`name`.
 
     Where nothing can be renamed, in an append-only directory, it is made under its final name.
+    It holds the directory itself: an interrupt where a ``with`` block ends leaves the removal to
+    :meth:`__del__`, when the caller's descriptor may be closed.
     """
+
+    _has_ended = True
 
     def __init__(
         self,
@@ -116,7 +120,8 @@ class Staged:
         ``append_only``: whether the directory is, for a caller who knows. Raises ``EPERM`` if
         it is to replace something in such a directory.
         """
-        self.dirfd = dirfd
+        self._directory = dup(dirfd)
+        self.dirfd = self._directory.value
         self._final = final
         self._replaced = replaced
         self.name: str = f"{PREFIX}{secrets.token_hex(8)}"
@@ -132,9 +137,14 @@ class Staged:
                 raise OSError(EPERM, "nothing can be replaced in an append-only directory")
             self._in_place = True
             self.name = os.fsdecode(final)
+        self._has_ended = False
 
     def __enter__(self) -> Self:
         return self
+
+    def __del__(self) -> None:
+        if not self._has_ended:
+            self.end(InterruptedError())
 
     def __exit__(
         self,
@@ -156,6 +166,7 @@ class Staged:
 
     def end(self, error: BaseException | None) -> None:
         """Remove what is under the temporary name, if there was an error."""
+        self._has_ended = True
         # First of all: the process may have run out of descriptors.
         for held in (self._replaced, self._lock):
             if held is not None:
@@ -168,6 +179,7 @@ class Staged:
         except OSError as left_behind:
             if error is not None:
                 error.add_note(f"the incomplete copy could not be removed: {left_behind}")
+        self._directory.close()
 
     def replace(self) -> None:
         """Rename it to the final name, replacing what has that name as rename(2) does."""
