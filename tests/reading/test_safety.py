@@ -132,8 +132,8 @@ RIGHT = """\
 import os
 import subprocess
 from collections.abc import Iterator
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
-from typing import IO, BinaryIO, TextIO
 
 from typing_extensions import assert_type
 
@@ -156,8 +156,8 @@ Bound = RootedPath.bind(1)
 
 
 def read(given: RootedPath, mode: str) -> Iterator[str]:
-    assert_type(given.open(), TextIO)
-    assert_type(given.open("rb"), BinaryIO)
+    assert_type(given.open(), TextIOWrapper)
+    assert_type(given.open("rb"), BufferedReader)
     with given.open(mode) as file:
         yield str(file.read())
 
