@@ -138,7 +138,9 @@ def main() -> None:
         drawn.append(plotted(growth.name, measures, 20 + 290 * len(drawn)))
     if args.plot:
         style = "font-family='sans-serif' font-size='13'"
-        head = f'<svg xmlns="http://www.w3.org/2000/svg" width="880" height="240" {style}>'
+        head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 880 240" {style}>'
+        # Readable on a dark page as well.
+        head += '<rect width="880" height="240" fill="#fff"/>'
         args.plot.write_text(f"{head}{''.join(drawn)}</svg>\n")
 
 
