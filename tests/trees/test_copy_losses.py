@@ -15,7 +15,8 @@ import pytest
 
 from helpers.scenery import CAP_NET_RAW, acl, as_nobody, reachable, write
 from helpers.support import private_mounts
-from procpath import CopyProgress, RootedPath, linux, uapi
+from procpath import CopyProgress, Root, RootedPath, linux, uapi
+from procpath.tree import places
 from procpath.tree.copy import data, files
 
 pytestmark = pytest.mark.usefixtures("no_leak")
@@ -445,3 +446,32 @@ def test_file_that_fails_in_the_middle_is_not_there(
     monkeypatch.undo()
     assert [error.filename for error in errors] == ["/tree/a"]
     assert os.listdir(tmp_path / "out") == ["b"]
+
+
+def test_links_in_a_deep_directory_are_not_looked_up_from_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That takes as long as the tree is deep, once for each link and once for climbing up."""
+    deep = tmp_path / "tree" / "/".join("d" * 50)
+    write(deep / "file", "content")
+    for number in range(20):
+        (deep / f"beside{number}").symlink_to("file")
+        (deep / f"above{number}").symlink_to("./file")
+    climbed: list[int] = []
+    looked_up: list[bytes] = []
+
+    def lies_within(dirfd: int, top: os.stat_result) -> bool:
+        climbed.append(dirfd)
+        return real(dirfd, top)
+
+    real = places.lies_within
+    monkeypatch.setattr(places, "lies_within", lies_within)
+    root = Root.at(tmp_path)
+    find = root.resolver.open_parent_of_target
+    monkeypatch.setattr(
+        root.resolver, "open_parent_of_target", lambda raw: (looked_up.append(raw), find(raw))[1]
+    )
+    RootedPath(root, "tree").copy(tmp_path / "out")
+    assert len(list((tmp_path / "out" / "/".join("d" * 50)).iterdir())) == 41
+    assert len(looked_up) == 20
+    assert len(climbed) == 1

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from errno import EACCES, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EXDEV
 from types import TracebackType
 
+from procpath.descriptors import closed_on_error
 from procpath.errors import SpecialFileError, about, os_error
 from procpath.linux import Descriptor, dup, openat
-from procpath.resolve.identity import identity, mount_id
+from procpath.resolve.identity import Identity, identity, mount_id
 from procpath.resolve.interface import Parent
 from procpath.resolve.links import read_followable, require_followable
 from procpath.resolve.special import kernel_file_system
@@ -28,6 +29,8 @@ LEADS_NOWHERE = frozenset((EACCES, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EXDEV))
 """Errnos meaning that a path leads to nothing that its user could reach. EXDEV: above the
 root, or to a mount that must not be entered.
 """
+
+_MOST_VERDICTS = 1024
 
 
 class Blame:
@@ -122,6 +125,8 @@ class RootedPlace(Place):
         # Nobody sets the root of a place, so it may be narrower here.
         self.root: Root = root  # pyright: ignore[reportIncompatibleVariableOverride]
         self.raw = raw
+        self._is_within: dict[Identity, bool] = {}
+        """verdicts of :func:`lies_within`, which takes as long as the tree is deep"""
 
     def entry(self, name: str) -> RootedPlace:
         return RootedPlace(self.root, self.below([name]), self._raw_below([name]))
@@ -147,6 +152,10 @@ class RootedPlace(Place):
         return self.root.find(self._raw_below(names))
 
     def follow_within(self, dirfd: int, names: list[str], top: os.stat_result) -> Descriptor | None:
+        if self.root.options.symlinks:
+            beside = _find_beside(dirfd, os.fsencode(names[-1]))
+            if beside is not None:
+                return beside
         try:
             parent = self.root.resolver.open_parent_of_target(self._raw_below(names))
         except SpecialFileError:
@@ -156,8 +165,17 @@ class RootedPlace(Place):
             if error.errno in LEADS_NOWHERE:
                 return None
             raise
-        with parent.dirfd:
-            return _find_within(parent, top)
+        with parent.dirfd as target:
+            return _find_within(parent, top, self._lies_within(target, top))
+
+    def _lies_within(self, dirfd: int, top: os.stat_result) -> bool:
+        here = identity(dirfd)
+        verdict = self._is_within.get(here)
+        if verdict is None:
+            if len(self._is_within) >= _MOST_VERDICTS:
+                self._is_within.clear()
+            verdict = self._is_within[here] = lies_within(dirfd, top)
+        return verdict
 
     def require_enterable(self, fd: int) -> None:
         if not self.root.options.cross_mounts and mount_id(fd) != self.root.identity.mnt_id:
@@ -267,9 +285,32 @@ def _text_of_link(dirfd: int, name: bytes) -> str | None:
         return os.fsdecode(read_followable(fd))
 
 
-def _find_within(parent: Parent, top: os.stat_result) -> Descriptor | None:
-    """Hold what ``parent`` names; None if that is not in the tree ``top``."""
-    within = lies_within(parent.dirfd.value, top)
+def _find_beside(dirfd: int, name: bytes) -> Descriptor | None:
+    """Hold what the link ``name`` leads to, if that is an entry of the same directory.
+
+    Most links do, as those of shared libraries: it saves the way from the root, however deep.
+    None if it leads anywhere else, or cannot be known from here.
+    """
+    try:
+        text = _text_of_link(dirfd, name)
+        if text is None or text in ("", ".", "..") or "/" in text:
+            return None
+        found = openat(dirfd, text, FIND_NOFOLLOW)
+    except OSError:
+        # The resolver finds out, or raises what it is.
+        return None
+    with closed_on_error(found) as fd:
+        if not stat.S_ISLNK(os.fstat(fd).st_mode) and mount_id(fd) == mount_id(dirfd):
+            return found
+    found.close()
+    return None
+
+
+def _find_within(parent: Parent, top: os.stat_result, within: bool) -> Descriptor | None:
+    """Hold what ``parent`` names; None if that is not in the tree ``top``.
+
+    ``within`` is whether the directory is.
+    """
     flags = FIND_DIRECTORY_NOFOLLOW if parent.must_be_directory else FIND_NOFOLLOW
     try:
         fd = openat(parent.dirfd.value, parent.name, flags)
