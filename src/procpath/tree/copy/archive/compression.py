@@ -16,9 +16,9 @@ from typing import Any, Protocol
 if sys.version_info >= (3, 14):
     from compression.zstd import ZstdDecompressor, ZstdError
 
-    _ZSTD_ERRORS: tuple[type[Exception], ...] = (ZstdError,)
-else:
-    _ZSTD_ERRORS = ()
+_ERRORS: tuple[type[Exception], ...] = (EOFError, zlib.error, lzma.LZMAError)
+if sys.version_info >= (3, 14):
+    _ERRORS += (ZstdError,)
 
 _BUFFER = 1 << 16
 
@@ -132,6 +132,6 @@ class _Checked:
             if error.errno is not None:
                 raise
             reason = str(error)
-        except (EOFError, zlib.error, lzma.LZMAError, *_ZSTD_ERRORS) as error:
+        except _ERRORS as error:
             reason = str(error)
         raise OSError(EBADMSG, f"the compressed archive cannot be unpacked: {reason}")
