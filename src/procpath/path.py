@@ -1184,8 +1184,9 @@ class RootedPath(LexicalPath, from_segments=True):
         unpacked. A member is created in the directory or below, or it is an error; a ``/`` at the
         start of its name does not count. A link that is there already is followed on the way where
         it leads to a directory in this one. What has the member's name is replaced, unless one of
-        the two is a directory and the other is not. The archive's links are made last; hard links
-        lead to files of the archive alone. This directory itself keeps its mode and owner.
+        the two is a directory and the other, such as a link to one, is not. The archive's links are
+        made last; hard links lead to files of the archive alone. This directory itself keeps its
+        mode and owner.
 
         ``limit`` bounds the bytes of the uncompressed archive and of holes: ``EFBIG``. ``special``
         says whether to ``"keep"`` devices, FIFOs and the extended attributes that mean something to

@@ -287,14 +287,49 @@ def test_a_link_on_the_way_is_followed_where_it_stays_below(top: Path, rooted: R
         directory("out"),
     )
     assert told(rooted / "target", stream) == [
+        (ENOTDIR, "/target/lib"),
         (EXDEV, "/target/out/c"),
         (EXDEV, "/target/up/d"),
         (ENOENT, "/target/nowhere/e"),
-        (EXDEV, "/target/out"),
+        (ENOTDIR, "/target/out"),
     ]
     assert sorted(os.listdir(top / "target/usr/lib")) == ["a", "b"]
     assert os.listdir(top / "elsewhere") == []
     assert (top / "target/lib").is_symlink()
+
+
+def test_a_directory_of_the_archive_is_not_given_through_a_link(
+    top: Path, rooted: RootedPath
+) -> None:
+    (top / "target/etc").mkdir(parents=True)
+    (top / "target/home").mkdir()
+    (top / "target/home/x").symlink_to("/target/etc")
+    (top / "target/m").symlink_to(".")
+    (top / "target/up").symlink_to("/target")
+    before = [each.stat() for each in (top / "target", top / "target/etc")]
+    stream = archive(
+        directory("m", mode=0o777, mtime=5, uid=NOBODY),
+        directory("up/", mode=0o777, mtime=5, uid=NOBODY),
+        directory("home/x/", mode=0o777, mtime=5, uid=NOBODY),
+    )
+    assert told(rooted / "target", stream) == [
+        (ENOTDIR, "/target/m"),
+        (ENOTDIR, "/target/up"),
+        (ENOTDIR, "/target/home/x"),
+    ]
+    assert [each.stat() for each in (top / "target", top / "target/etc")] == before
+
+
+@pytest.mark.root
+def test_the_target_mounted_in_itself_stays_as_it_is(top: Path) -> None:
+    def mounted() -> list[tuple[int | None, str]]:
+        (top / "again").mkdir()
+        linux.mount(os.fsencode(top), os.fsencode(top / "again"), None, uapi.MS_BIND)
+        return told(RootedPath(top), archive(directory("again", mode=0o777, uid=NOBODY)))
+
+    before = top.stat()
+    assert private_mounts(mounted) == []
+    assert (top.stat().st_mode, top.stat().st_uid) == (before.st_mode, before.st_uid)
 
 
 def test_a_root_without_links_follows_none(top: Path) -> None:

@@ -1,9 +1,10 @@
 """Extracting a tar stream, which may be hostile, into a directory of a root.
 
-A member is reached from the held target by single names that are not followed. A link that was
-there before is followed by the root's rules, and only where it leads to a directory below the
-target. The archive's own links are made last, when nothing is written through them any more, and
-its directories get their modes and times after that. Each file appears when it is complete.
+A member is reached from the held target by single names that are not followed. A link on the way
+that was there before is followed by the root's rules, and only where it leads to a directory below
+the target; one with the member's own name is not. The archive's links are made last, when nothing
+is written through them any more, and its directories get their modes and times after that. Each
+file appears when it is complete.
 """
 
 from __future__ import annotations
@@ -244,20 +245,24 @@ class _Extracting:
         try:
             made = new_directory(dirfd, names[-1], OURS_ALONE)
         except FileExistsError:
-            made = self._step(dirfd, names, len(names) - 1)
+            # Not through a link: its owner would choose which directory gets mode and owner.
+            made = self._require_directory(openat(dirfd, names[-1], FIND_NOFOLLOW))
         else:
             with closed_on_error(made) as fd:
                 _require_empty(fd)
         self._hold(names, made)
-        self._keep(member)
-        self._directories[names] = _Node.of(os.fstat(made.value)), member
+        node = _Node.of(os.fstat(made.value))
+        if node != _Node.of(self._top_status):
+            self._keep(member)
+            self._directories[names] = node, member
 
     def _finish_directory(self, node: _Node, member: Member) -> None:
-        fd = self._enter(self._names, create=False)
-        if _Node.of(os.fstat(fd)) != node:
-            raise replaced_meanwhile()
-        with reopen(fd, LISTING) as listing:
-            self._give(listing, member)
+        dirfd = self._enter(self._names[:-1], create=False)
+        with openat(dirfd, self._names[-1], FIND_NOFOLLOW) as fd:
+            if _Node.of(os.fstat(fd)) != node:
+                raise replaced_meanwhile()
+            with reopen(fd, LISTING) as listing:
+                self._give(listing, member)
 
     def _make_file(self, archive: Archive, member: Member) -> None:
         with self._staged() as staged:
@@ -375,6 +380,10 @@ class _Extracting:
             if within is None:
                 raise OSError(EXDEV, "a link on the way leads out of the target, or nowhere")
             found = within
+        return self._require_directory(found)
+
+    def _require_directory(self, found: Descriptor) -> Descriptor:
+        """Return ``found``, or close it and raise if nothing may be made in it."""
         with closed_on_error(found) as fd:
             if not stat.S_ISDIR(os.fstat(fd).st_mode):
                 raise os_error(ENOTDIR)
