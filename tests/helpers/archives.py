@@ -54,7 +54,15 @@ def block(name: str, kind: bytes, **fields: bytes) -> bytes:
     return bytes(raw)
 
 
-_FIELDS = {"uid": (108, 8), "size": (124, 12), "mtime": (136, 12), "major": (329, 8)}
+_FIELDS = {
+    "uid": (108, 8),
+    "size": (124, 12),
+    "mtime": (136, 12),
+    "major": (329, 8),
+    "first_offset": (386, 12),
+    "first_length": (398, 12),
+    "real_size": (483, 12),
+}
 
 END = bytes(2 * tarfile.BLOCKSIZE)
 

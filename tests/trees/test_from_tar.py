@@ -16,13 +16,16 @@ from collections.abc import Callable, Iterator
 from errno import (
     EBADMSG,
     EBUSY,
+    EDQUOT,
     EFBIG,
+    EINVAL,
     EISDIR,
     ENOENT,
     ENOSPC,
     ENOTDIR,
     ENOTSUP,
     EOVERFLOW,
+    ERANGE,
     EXDEV,
 )
 from pathlib import Path
@@ -567,6 +570,44 @@ def test_attributes_that_mean_something_to_the_host_are_asked_for(
     assert os.listxattr(top / "a") == ["user.note"]
     rooted.from_tar(archive(entry("a", pax_headers=records)), special="keep")
     assert sorted(os.listxattr(top / "a")) == ["trusted.overlay.redirect", "user.note"]
+
+
+def test_an_attribute_without_room_is_lost_alone(
+    top: Path, rooted: RootedPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ext4 has no room for one of some KiB, however much there is on the disk."""
+    original = os.setxattr
+
+    def set_some(file: int, name: str, value: bytes) -> None:
+        refused = {"user.large": ENOSPC, "user.quota": EDQUOT}.get(name)
+        if refused is not None:
+            raise OSError(refused, os.strerror(refused))
+        original(file, name, value)
+
+    monkeypatch.setattr(os, "setxattr", set_some)
+    names = ("user.large", "user.quota", "user." + "x" * 300, "user.small")
+    records = {f"SCHILY.xattr.{name}": "value" for name in names}
+    stream = archive(
+        entry("a", pax_headers=records), directory("b", pax_headers=records), ("last", b"")
+    )
+    errors = told(rooted, stream)
+    assert errors == [(number, f"/{name}") for name in "ab" for number in (ENOSPC, EDQUOT, ERANGE)]
+    assert os.listxattr(top / "a") == os.listxattr(top / "b") == ["user.small"]
+    assert (top / "last").exists()
+
+
+@pytest.mark.root
+def test_an_inherited_acl_is_removed_whatever_fails(top: Path, rooted: RootedPath) -> None:
+    os.setxattr(top, "system.posix_acl_default", acl(0o660, user=7))
+    long, odd = f"SCHILY.xattr.user.{'x' * 300}", "SCHILY.xattr.system.posix_acl_access"
+    stream = archive(
+        entry("a", pax_headers={long: "1"}),
+        entry("b", pax_headers={odd: "odd"}),
+        directory("c", pax_headers={odd: "odd value"}),
+    )
+    # The kernel's EINVAL may also mean that the file system has no ACLs, and is no error.
+    assert told(rooted, stream) == [(ERANGE, "/a"), (EINVAL, "/c")]
+    assert [os.listxattr(top / name) for name in "abc"] == [[], [], []]
 
 
 def test_special_files_are_asked_for(top: Path, rooted: RootedPath) -> None:

@@ -72,6 +72,7 @@ def refused(rooted: RootedPath, data: bytes) -> str:
 
 MINUS_512 = b"\xff" * 10 + b"\xfe\x00"
 OCTAL_MINUS = b"-0000001000"
+LARGEST = b"\x80" + b"\xff" * 11
 
 
 @pytest.mark.parametrize(
@@ -134,6 +135,22 @@ def sparse(records: str, data: bytes) -> bytes:
 )
 def test_an_invalid_map_of_holes_is_refused(data: bytes, reason: str, rooted: RootedPath) -> None:
     assert reason in refused(rooted, data)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"real_size": LARGEST},
+        {"real_size": b"\x80" + bytes(3) + b"\x80" + bytes(7)},
+        {"first_offset": LARGEST, "first_length": b"10", "real_size": LARGEST},
+    ],
+    ids=range(3),
+)
+def test_a_file_larger_than_the_kernel_has_is_refused(
+    fields: dict[str, bytes], rooted: RootedPath
+) -> None:
+    data = block("a", tarfile.GNUTYPE_SPARSE, size=b"10", **fields) + padded(b"12345678")
+    assert "invalid number" in refused(rooted, data + END)
 
 
 def test_an_endless_map_of_holes_is_bounded(rooted: RootedPath) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from errno import EACCES, EINVAL, ENODATA, ENOTSUP, EPERM
 from typing import Literal
 
@@ -34,21 +36,31 @@ def read_attributes(fd: int, owners: Owners) -> dict[str, bytes]:
 
 
 def write_attributes(
-    fd: int, attributes: dict[str, bytes], owners: Owners, special: Literal["skip", "keep"]
+    fd: int,
+    attributes: dict[str, bytes],
+    owners: Owners,
+    special: Literal["skip", "keep"],
+    losing: Callable[[str], AbstractContextManager[None]],
 ) -> None:
-    """Give the attributes to a new file; with ``"skip"`` those that mean nothing to the host."""
+    """Give the attributes to a new file; with ``"skip"`` those that mean nothing to the host.
+
+    ``losing(name)`` reports what its block raises: one that is lost keeps no other from the file.
+    """
+    written = set()
     for name, value in attributes.items():
         if "\0" in name or not (special == "keep" or name.startswith(_HARMLESS)):
             continue
-        mapped = mapped_attribute(name, value, owners)
-        try:
-            os.setxattr(fd, name, mapped)
-        except OSError as error:
-            if error.errno not in _NOT_TAKEN:
-                raise
+        with losing(name):
+            mapped = mapped_attribute(name, value, owners)
+            try:
+                os.setxattr(fd, name, mapped)
+                written.add(name)
+            except OSError as error:
+                if error.errno not in _NOT_TAKEN:
+                    raise
     for name in _names(fd):
         # It may have inherited an ACL from its directory (acl(5)) that grants what its mode denies.
-        if name.startswith(ACL_PREFIX) and name not in attributes:
+        if name.startswith(ACL_PREFIX) and name not in written:
             os.removexattr(fd, name)
 
 

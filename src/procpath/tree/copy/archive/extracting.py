@@ -34,7 +34,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from procpath.descriptors import closed_on_error
-from procpath.errors import SpecialFileError, os_error
+from procpath.errors import SpecialFileError, about, os_error
 from procpath.linux import Descriptor, dup, openat
 from procpath.proc import VerifiedProc
 from procpath.resolve.identity import mount_id
@@ -198,6 +198,15 @@ class _Extracting:
             yield
         except OSError as error:
             self._reports.report(error)
+
+    @contextmanager
+    def _losing(self, attribute: str) -> Iterator[None]:
+        """Do as :meth:`_reporting` for an attribute. That there is no room for it ends nothing."""
+        try:
+            yield
+        except OSError as error:
+            lost = OSError(error.errno, f"{attribute} cannot be kept: {error.strerror}")
+            self._reports.report_loss(about(lost, self._place.below(list(self._names))))
 
     def _extract(self, archive: Archive, member: Member) -> None:
         """Extract a member, or keep it until everything else is there."""
@@ -410,8 +419,7 @@ class _Extracting:
         """
         uid, gid, mode = self._owner_and_mode(member)
         _change_owner(uid, gid, partial(os.fchown, fd))
-        with self._reporting(), self._blame:
-            write_attributes(fd, member.xattrs, self._owners, self._special)
+        write_attributes(fd, member.xattrs, self._owners, self._special, self._losing)
         os.fchmod(fd, _allowed_mode(mode, uid, gid, fd))
         os.utime(fd, ns=(member.mtime_ns, member.mtime_ns))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -303,12 +304,16 @@ def _name(raw: bytes) -> bytes:
 
 def _number(raw: bytes) -> int:
     """Return a number of a map of GNU tar's own format: octal, or binary with a marked byte."""
-    if raw[0] == 0o200:
-        return int.from_bytes(raw[1:], "big")
     text = raw.strip(b" \0")
-    if not re.fullmatch(b"[0-7]*", text):
+    if raw[0] == 0o200:
+        number = int.from_bytes(raw[1:], "big")
+    elif re.fullmatch(b"[0-7]*", text):
+        number = int(text or b"0", 8)
+    else:
+        number = sys.maxsize + 1
+    if number > sys.maxsize:
         _broken("a map of holes has an invalid number")
-    return int(text or b"0", 8)
+    return number
 
 
 def _whole(text: bytes | None, otherwise: int) -> int:
