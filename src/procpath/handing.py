@@ -11,14 +11,17 @@ from __future__ import annotations
 import os
 import pathlib
 import posixpath
+import secrets
 import stat
 import tempfile
 import time
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from errno import EBUSY, EFBIG, ENAMETOOLONG, ENOENT, EXDEV
 from hashlib import blake2b
 from itertools import islice
+from types import TracebackType
 
 from procpath.errors import SpecialFileError, noted, os_error
 from procpath.linux import openat
@@ -29,6 +32,7 @@ from procpath.resolve.special import kernel_file_system, special_kind
 from procpath.resolve.stack import DirectoryStack, MovedError
 from procpath.root import Root
 from procpath.tree.copy.data import copy_data
+from procpath.tree.copy.leases import LeasePatience
 from procpath.tree.copy.staging import OURS_ALONE, new_directory
 from procpath.tree.descent import require_names
 from procpath.tree.places import LEADS_NOWHERE, Blame
@@ -52,6 +56,12 @@ _TICK = 0.02
 """Seconds, longer than the kernel's clock takes from one file time to the next."""
 
 _CLOCK_REALTIME_COARSE = 5  # include/uapi/linux/time.h; file times are its (fs/inode.c)
+
+_LINK_PATIENCE = 30.0
+"""Seconds of our own work on where links lead to.
+
+The walker takes 50 us for each component, and a link may lie deep and take 80,000 of them.
+"""
 
 _MOST_TOLD = 10
 """How many of the files that were left out a note names."""
@@ -78,11 +88,13 @@ def as_file(
 def _copied(
     root: Root, path: str, raw: bytes, templates: tuple[str, ...], limit: int
 ) -> Iterator[pathlib.Path]:
+    patience = _Patience()
     for attempt in range(_ATTEMPTS):
         time.sleep(_TICK * attempt)
-        with _private_directory() as directory:
+        with _PrivateDirectory() as directory:
             with noted(root.note):
-                copying, looking = _Pass(root, limit, directory), _Pass(root, limit)
+                copying = _Pass(root, limit, patience, directory)
+                looking = _Pass(root, limit, patience)
                 is_whole = (
                     copying.run(path, raw, templates)
                     and looking.run(path, raw, templates)
@@ -101,39 +113,99 @@ def _copied(
         raise OSError(EBUSY, f"changed while it was copied, {_ATTEMPTS} times", path)
 
 
-@contextmanager
-def _private_directory() -> Iterator[str]:
-    """A directory of the host for us alone, removed in the end."""
-    directory = tempfile.mkdtemp(prefix="procpath-")
-    above, name = os.path.split(directory)
-    made = os.lstat(directory)
-    try:
-        yield directory
-    except BaseException as error:
+class _PrivateDirectory:
+    """A directory of the host for us alone, removed in the end.
+
+    As ``tempfile.TemporaryDirectory``, but what is in it may be deep, and may have been moved.
+    """
+
+    def __init__(self) -> None:
+        # Not by mkdtemp(): an interrupt after its mkdir(2) would leave the directory.
+        name = f"procpath-{secrets.token_hex(16)}"
+        self.path = os.path.join(os.path.abspath(tempfile.gettempdir()), name)
+        self._made: list[os.stat_result] = []
+        # For what an interrupt of __exit__() leaves.
+        self._finalizer = weakref.finalize(self, _remove_of, os.getpid(), self.path, self._made)
+        os.mkdir(self.path, OURS_ALONE)
+        self._made.append(os.lstat(self.path))
+
+    def __enter__(self) -> str:
+        return self.path
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         try:
-            _remove(above, name, made)
-        except OSError as left_behind:
-            error.add_note(f"the copy {directory} could not be removed: {left_behind}")
-        raise
-    else:
-        _remove(above, name, made)
+            self._remove()
+        except BaseException as first:
+            # Once more: it may be what a signal handler has raised, of any type.
+            try:
+                self._remove()
+            except OSError as left_behind:
+                self._finalizer.detach()
+                blamed = first if error is None else error
+                blamed.add_note(f"the copy {self.path} could not be removed: {left_behind}")
+                if error is not None and isinstance(first, OSError):
+                    return
+            raise
+
+    def _remove(self) -> None:
+        _remove(self.path, self._made)
+        self._finalizer.detach()
 
 
-def _remove(above: str, name: str, made: os.stat_result) -> None:
-    with openat(AT_FDCWD, above, FIND_DIRECTORY) as dirfd:
-        remove_own(dirfd, name, made)
+def _remove(path: str, made: list[os.stat_result]) -> None:
+    """Remove a directory, of the status in ``made``."""
+    above, name = os.path.split(path)
+    try:
+        directory = openat(AT_FDCWD, above, FIND_DIRECTORY)
+    except FileNotFoundError:
+        return
+    with directory as dirfd:
+        remove_own(dirfd, name, made[0] if made else None)
+
+
+def _remove_of(owner: int, path: str, made: list[os.stat_result]) -> None:
+    """Remove a directory in the process ``owner``, and not in its forked children."""
+    if os.getpid() == owner:
+        _remove(path, made)
 
 
 class _ChangedError(Exception):
     """Something vanished, or was moved, in the middle of a pass."""
 
 
+class _Patience:
+    """What all passes of one copy together wait, and work, for."""
+
+    def __init__(self) -> None:
+        self.leases = LeasePatience()
+        self._for_links = _LINK_PATIENCE
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """Count the time of a ``with`` block that follows a link. Raises ``EFBIG`` at its end."""
+        if self._for_links <= 0:
+            raise OSError(EFBIG, "its links take too long to follow")
+        start = time.thread_time()
+        try:
+            yield
+        finally:
+            self._for_links -= time.thread_time() - start
+
+
 class _Pass:
     """Goes once through everything that belongs to a path, and copies it if there is a target."""
 
-    def __init__(self, root: Root, limit: int, directory: str | None = None) -> None:
+    def __init__(
+        self, root: Root, limit: int, patience: _Patience, directory: str | None = None
+    ) -> None:
         """``directory`` is the target, an empty directory of the host; None: only look."""
         self._root = root
+        self._patience = patience
         self._directory = directory
         self._bytes_left = limit
         self._entries_left = MOST_ENTRIES
@@ -269,14 +341,18 @@ class _Pass:
                 self._spend(-expected)
                 expected = 0
 
-        with reopen(fd, os.O_RDONLY) as source, openat(target, name, CREATE_NEW, 0o600) as made:
-            copy_data(source, made, count)
+        source = self._patience.leases.open(fd, status)
+        with source as opened, openat(target, name, CREATE_NEW, 0o600) as made:
+            copy_data(opened, made, count)
 
     def _take_link(self, fd: int, top: str, names: list[str], target: int | None) -> None:
         self.digest.update(os.readlink(b"", dir_fd=fd))
+        if target is None:
+            return
         way = os.fsencode(posixpath.join(top, *names))
         try:
-            leads_to = self._root.resolver.locate(way)
+            with self._patience.following():
+                leads_to = self._root.resolver.locate(way)
         except OSError as error:
             if error.errno not in LEADS_NOWHERE:
                 raise
@@ -285,7 +361,7 @@ class _Pass:
         start = os.fsencode(top)
         if posixpath.commonpath((start, leads_to)) != start:
             self._leave_out(top, names, "a link that leads out of it")
-        elif target is not None:
+        else:
             # No name in this text is a link, and its ".." go up real directories of the copy.
             text = posixpath.relpath(leads_to, posixpath.dirname(way))
             os.symlink(text, os.fsencode(names[-1]), dir_fd=target)

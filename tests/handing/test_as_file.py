@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import gc
 import importlib.resources
 import os
+import shutil
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -11,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from errno import EACCES, EBUSY, EFBIG, ENXIO
+from errno import EACCES, EAGAIN, EBUSY, EFBIG, ENXIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,8 @@ from helpers.scenery import as_nobody, dig, reachable
 from helpers.support import open_descriptors
 from helpers.twins import Twins
 from procpath import Root, RootedPath, SpecialFileError, handing
+from procpath.resolve.walk import Walker
+from procpath.tree.copy import leases
 
 
 @pytest.fixture(autouse=True)
@@ -426,6 +432,144 @@ def test_a_copy_that_fails_leaves_nothing(
     assert caught.value.errno == ENXIO
     assert caught.value.filename.startswith("/srv/")
     caught.value.__traceback__ = None
+
+
+@pytest.mark.parametrize("has_error", [False, True])
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, TimeoutError])
+@pytest.mark.usefixtures("no_leak")
+def test_an_interrupted_removal_is_done_again(
+    has_error: bool,
+    interrupt: type[BaseException],
+    tree: RootedPath,
+    monkeypatch: pytest.MonkeyPatch,
+    temporary: Path,
+) -> None:
+    with pytest.raises(interrupt), tree.as_file():
+        interrupt_removals(monkeypatch, [interrupt()], KeyError() if has_error else None)
+    assert os.listdir(temporary) == []
+
+
+@pytest.mark.usefixtures("no_leak")
+def test_what_two_interrupts_leave_is_removed_with_the_last_reference(
+    tree: RootedPath, monkeypatch: pytest.MonkeyPatch, temporary: Path
+) -> None:
+    copying = tree.as_file()
+    copying.__enter__()
+    interrupt_removals(monkeypatch, [KeyboardInterrupt(), KeyboardInterrupt()])
+    try:
+        copying.__exit__(None, None, None)
+    except KeyboardInterrupt:
+        assert len(os.listdir(temporary)) == 1
+    del copying
+    gc.collect()
+    assert os.listdir(temporary) == []
+
+
+def test_a_child_does_not_remove_the_copy_of_its_parent(top: RootedPath, temporary: Path) -> None:
+    (top / "srv/f").touch()
+    made = handing._PrivateDirectory()
+    pid = os.fork()
+    if not pid:
+        del made
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert len(os.listdir(temporary)) == 1
+    del made
+    assert os.listdir(temporary) == []
+
+
+def test_a_copy_that_cannot_be_removed_is_told(
+    tree: RootedPath, monkeypatch: pytest.MonkeyPatch, temporary: Path
+) -> None:
+    refusals: list[BaseException] = [OSError(ENXIO, "no")] * 2
+    with pytest.raises(KeyError) as caught, tree.as_file():
+        interrupt_removals(monkeypatch, refusals.copy(), KeyError())
+    assert "could not be removed: [Errno 6] no" in caught.value.__notes__[-1]
+    with pytest.raises(OSError) as refused, tree.as_file():
+        interrupt_removals(monkeypatch, refusals.copy())
+    assert refused.value.errno == ENXIO
+    for left in temporary.iterdir():
+        shutil.rmtree(left)
+
+
+def interrupt_removals(
+    monkeypatch: pytest.MonkeyPatch, errors: list[BaseException], cause: Exception | None = None
+) -> None:
+    """Let each of the next removals end in the middle with an error, and raise ``cause``."""
+    remove_own = handing.remove_own
+
+    def remove(*args: Any) -> None:
+        if errors:
+            raise errors.pop()
+        remove_own(*args)
+
+    monkeypatch.setattr(handing, "remove_own", remove)
+    if cause is not None:
+        raise cause
+
+
+# Time that others could take
+
+
+def test_where_a_link_leads_is_asked_once_and_not_walked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The walk from the root to each of a chain of links took 40 seconds."""
+    (tmp_path / "srv/a/b").mkdir(parents=True)
+    for directory in ("srv", "srv/a", "srv/a/b"):
+        for name, text in {"dangling": "no", "here": ".", "file": "f/", "up": ".."}.items():
+            (tmp_path / directory / name).symlink_to(text)
+        (tmp_path / directory / "f").touch()
+    time.sleep(0.03)  # or the first attempt finds it too new
+    monkeypatch.setattr(Walker, "locate", lambda *_: pytest.fail("walked"))
+    for on_escape in ("clamp", "raise"):
+        with Root.at(tmp_path, resolver="openat2", on_escape=on_escape) as root:
+            asked = count_calls(root.resolver, "locate", monkeypatch)
+            with RootedPath(root, "srv").as_file() as copy:
+                assert os.readlink(copy / "a/b/here") == "."
+                assert os.readlink(copy / "a/b/up") == ".."
+        # And the path itself in each of the two passes.
+        assert len(asked) == 12 + 2
+
+
+def count_calls(of: object, name: str, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Let a method of one argument keep what it is called with."""
+    asked: list[bytes] = []
+    method = getattr(of, name)
+
+    def ask(argument: bytes) -> object:
+        asked.append(argument)
+        return method(argument)
+
+    monkeypatch.setattr(of, name, ask)
+    return asked
+
+
+def test_links_that_take_too_long_end_the_copy(
+    tree: RootedPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handing, "_LINK_PATIENCE", 1e-9)
+    with pytest.raises(OSError, match="too long to follow") as caught:
+        tree.as_file().__enter__()
+    assert (caught.value.errno, caught.value.filename) == (EFBIG, "/srv/chain")
+
+
+def test_a_lease_that_is_kept_is_an_error(
+    top: RootedPath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """open(2) would wait 45 seconds for each file."""
+    monkeypatch.setattr(leases, "LEASE_PATIENCE", 0.05)
+    (top / "srv/held").write_text("x")
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    fd = os.open(tmp_path / "root/srv/held", os.O_RDWR)
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        with pytest.raises(OSError, match="another process holds a lease") as caught:
+            (top / "srv").as_file().__enter__()
+    finally:
+        os.close(fd)
+        signal.signal(signal.SIGIO, before)
+    assert (caught.value.errno, caught.value.filename) == (EAGAIN, "/srv/held")
 
 
 # Those for whom it is made

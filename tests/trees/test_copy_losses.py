@@ -17,7 +17,7 @@ from helpers.scenery import CAP_NET_RAW, acl, as_nobody, reachable, write
 from helpers.support import private_mounts
 from procpath import CopyProgress, Root, RootedPath, linux, uapi
 from procpath.tree import places
-from procpath.tree.copy import data, files
+from procpath.tree.copy import data, leases
 
 pytestmark = pytest.mark.usefixtures("no_leak")
 
@@ -242,7 +242,7 @@ def test_file_without_a_size_is_bounded(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_lease_that_is_kept_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_LEASE_PATIENCE", 0.05)
+    monkeypatch.setattr(leases, "LEASE_PATIENCE", 0.05)
     write(tmp_path / "tree/held")
     write(tmp_path / "tree/other")
     before = signal.signal(signal.SIGIO, signal.SIG_IGN)

@@ -230,8 +230,10 @@ class KernelResolver(Resolver):
         return refusal in _ASK_THE_WALKER
 
     def locate(self, path: bytes) -> bytes:
+        # Beneath, openat2 takes no absolute path.
+        asked = path if self.rules.clamp else path.lstrip(b"/") or path
         (fd,) = starmap(
-            linux.bare_openat2, ((SYS_openat2, self.rootfd, path, self._real_how, OPEN_HOW_SIZE),)
+            linux.bare_openat2, ((SYS_openat2, self.rootfd, asked, self._real_how, OPEN_HOW_SIZE),)
         )
         if fd >= 0:
             os.close(fd)
@@ -239,36 +241,33 @@ class KernelResolver(Resolver):
                 return b"/" + b"/".join(
                     part for part in path.split(b"/") if part not in (b"", b".")
                 )
-        return self._locate_by_name(path) or self.walker.locate(path)
+        found = try_openat2(self.rootfd, asked, self._find_how)
+        if -found.value in _LEADS_NOWHERE:
+            raise self.about(os_error(-found.value), path)
+        if found.value < 0:
+            return self.walker.locate(path)
+        with found as number:
+            return self._locate_by_name(number) or self.walker.locate(path)
 
-    def _locate_by_name(self, path: bytes) -> bytes | None:
-        """Where procfs says that the object of ``path`` lies, if it can be found there.
+    def _locate_by_name(self, fd: int) -> bytes | None:
+        """Where procfs says that the object of ``fd`` lies, if it can be found there.
 
         The name is the kernel's (d_path() in fs/d_path.c); it may be out of date, or end in
         " (deleted)". It counts if it leads to the same object through no link.
         """
-        (fd,) = starmap(
-            linux.bare_openat2, ((SYS_openat2, self.rootfd, path, self._find_how, OPEN_HOW_SIZE),)
+        name = self._name_below_root(fd)
+        if name is None:
+            return None
+        (again,) = starmap(
+            linux.bare_openat2,
+            ((SYS_openat2, self.rootfd, name[1:] or b".", self._real_how, OPEN_HOW_SIZE),),
         )
-        if fd < 0:
+        if again < 0:
             return None
         try:
-            name = self._name_below_root(fd)
-            if name is None:
-                return None
-            there = name[1:] or b"."
-            (again,) = starmap(
-                linux.bare_openat2,
-                ((SYS_openat2, self.rootfd, there, self._real_how, OPEN_HOW_SIZE),),
-            )
-            if again < 0:
-                return None
-            try:
-                return name if os.path.samestat(os.fstat(fd), os.fstat(again)) else None
-            finally:
-                os.close(again)
+            return name if os.path.samestat(os.fstat(fd), os.fstat(again)) else None
         finally:
-            os.close(fd)
+            os.close(again)
 
     def _name_below_root(self, fd: int) -> bytes | None:
         # Another thread may set self._root_name meanwhile.

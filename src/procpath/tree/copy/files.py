@@ -10,16 +10,15 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable
-from errno import EACCES, EAGAIN, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS, ESTALE
-from time import monotonic, sleep
+from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS, ESTALE
 from typing import Literal, NamedTuple, Protocol
 
 from procpath.errors import SpecialFileError
 from procpath.linux import Descriptor, openat
 from procpath.proc import VerifiedProc
-from procpath.resolve.reopen import reopen
 from procpath.tree.copy import metadata
 from procpath.tree.copy.data import copy_data
+from procpath.tree.copy.leases import LeasePatience
 from procpath.tree.copy.metadata import Keeping
 from procpath.tree.copy.owners import Owners
 from procpath.tree.copy.report import CopyProgress, Errors, OnProgress
@@ -34,11 +33,6 @@ from procpath.tree.places import Blame, Place
 from procpath.uapi import FIND_NOFOLLOW, LISTING
 
 _FAULT_OF_THE_TARGET = frozenset((ENOSPC, EDQUOT, EFBIG, EROFS))
-
-_READING = os.O_RDONLY | os.O_NONBLOCK
-
-_LEASE_PATIENCE = 5.0
-"""Seconds that all files of a copy together wait for leases of others to be given up."""
 
 
 class Copied(Protocol):
@@ -119,7 +113,7 @@ class FileCopier:
         self._progress._paths = lambda: (source.below(self.names), target.below(self.names))
         self._on_progress = on_progress
         self._locks = target.root is None
-        self._patience = _LEASE_PATIENCE
+        self._patience = LeasePatience()
         self._uncloned: set[int] = set()
         self.keeping: Keeping = Keeping(
             self._lose, rules.owners, self.leave_out if rules.without_privileges else None
@@ -250,18 +244,7 @@ class FileCopier:
         if original.hollow:
             return Descriptor(-1)
         with self.blame_source:
-            while True:
-                try:
-                    # O_NONBLOCK: while somebody holds a lease (fcntl(2)) open() would wait for
-                    # /proc/sys/fs/lease-break-time, 45 seconds, for each file.
-                    return reopen(original.fd, _READING, status=original.status)
-                except BlockingIOError:
-                    if self._patience <= 0:
-                        reason = "another process holds a lease on it and does not give it up"
-                        raise OSError(EAGAIN, reason) from None
-                start = monotonic()
-                sleep(0.01)
-                self._patience -= monotonic() - start
+            return self._patience.open(original.fd, original.status)
 
     def _copy_data(self, source: int, target: int) -> None:
         try:
