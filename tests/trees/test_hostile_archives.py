@@ -29,7 +29,7 @@ from helpers.archives import (
     symlink,
 )
 from helpers.support import run_in_child
-from procpath import Root, RootedPath
+from procpath import Root, RootedPath, linux
 from procpath.testing import File, Symlink, Tree, races
 
 pytestmark = pytest.mark.usefixtures("no_leak")
@@ -252,10 +252,11 @@ def test_a_long_name_s_slash_counts_not_the_header_s(top: Path, rooted: RootedPa
         (b"a/..", EXDEV),
         (b"/../a", EXDEV),
         (b"x" * 20000, ENAMETOOLONG),
+        (b"d/" * 1001, ENAMETOOLONG),
         (b"x" * 300, ENAMETOOLONG),
         (b"a\0b", EINVAL),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 @pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE])
 def test_a_name_that_cannot_be_below_is_told(
@@ -322,6 +323,77 @@ def test_what_is_kept_to_the_end_is_bounded(
     with pytest.raises(OSError, match="too many links") as raised:
         rooted.from_tar(archive(*[symlink(str(number), "x" * 1000) for number in range(10)]))
     assert raised.value.errno == EFBIG
+
+
+def test_attributes_that_are_kept_to_the_end_are_bounded(
+    top: Path, rooted: RootedPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of directories, whose names alone can be millions of objects. A link gets none."""
+    monkeypatch.setattr("procpath.tree.copy.archive.extracting._MOST_KEPT", 10000)
+    many = {f"SCHILY.xattr.{number}": "" for number in range(100)}
+    links = [entry(str(n), tarfile.SYMTYPE, link="x", pax_headers=many) for n in range(3)]
+    rooted.from_tar(archive(*links))
+    assert len(os.listdir(top)) == 3
+    with pytest.raises(OSError, match="too many links") as raised:
+        rooted.from_tar(archive(directory("a", pax_headers=many)))
+    assert raised.value.errno == EFBIG
+
+
+def test_the_names_of_attributes_are_bounded(rooted: RootedPath) -> None:
+    many = {f"SCHILY.xattr.user.{number:0200}": "" for number in range(400)}
+    with pytest.raises(OSError, match="attributes") as raised:
+        rooted.from_tar(archive(entry("a", pax_headers=many)))
+    assert (raised.value.errno, raised.value.filename) == (EFBIG, "/")
+
+
+DEPTH = 100
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [directory("/".join("d" * depth)) for depth in range(1, DEPTH + 1)],
+        [("/".join([*"d" * depth, "f"]), b"") for depth in range(DEPTH)],
+        [directory("/".join([*"d" * (DEPTH - 1), str(number)])) for number in range(DEPTH)],
+    ],
+    ids=["directories", "files", "in the deepest"],
+)
+def test_a_deep_tree_is_not_entered_from_the_top_again(
+    members: list[tarfile.TarInfo | tuple[str, bytes]],
+    rooted: RootedPath,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = 0
+    original = linux._openat
+
+    def counted(*arguments: object) -> Any:
+        nonlocal calls
+        calls += 1
+        return original(*arguments)
+
+    stream = archive(*members)
+    monkeypatch.setattr(linux, "_openat", counted)
+    rooted.from_tar(stream)
+    assert calls < 15 * DEPTH
+
+
+def test_a_way_that_is_moved_meanwhile_is_entered_from_the_top(
+    top: Path, rooted: RootedPath
+) -> None:
+    """The directories above the deepest are closed, and their ``..`` leads elsewhere by then."""
+    way = "a/b/c/d/e/f/g/h/i/j/k/l"
+    data = archive((f"{way}/1", b""), ("a/b/2", b""), (f"{way}/3", b"")).getvalue()
+
+    class Moving(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() == 512 and (top / way).exists():
+                (top / "a/b/c").rename(top / "moved")
+            return super().read(size)
+
+    assert told(rooted, Moving(data)) == []
+    assert os.listdir(top / "moved/d/e/f/g/h/i/j/k/l") == ["1"]
+    assert os.listdir(top / way) == ["3"]
+    assert sorted(os.listdir(top / "a/b")) == ["2", "c"]
 
 
 # Whatever it holds

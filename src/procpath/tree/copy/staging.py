@@ -85,7 +85,7 @@ class NewFile:
             self._fd.close()
 
 
-def new_directory(dirfd: int, name: str, mode: int) -> Descriptor:
+def new_directory(dirfd: int, name: str | bytes, mode: int) -> Descriptor:
     """Create a directory and hold it (``O_PATH``)."""
     os.mkdir(name, mode, dir_fd=dirfd)
     return openat(dirfd, name, FIND_DIRECTORY_NOFOLLOW)

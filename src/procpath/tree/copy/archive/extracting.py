@@ -10,6 +10,7 @@ file appears when it is complete.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tarfile
 from collections.abc import Callable, Iterator
@@ -33,18 +34,18 @@ from errno import (
 from functools import partial
 from typing import Literal, NamedTuple
 
-from procpath.descriptors import closed_on_error
+from procpath.descriptors import Closing, closed_on_error
 from procpath.errors import SpecialFileError, about, os_error
-from procpath.linux import Descriptor, dup, openat
+from procpath.linux import Descriptor, openat
 from procpath.proc import VerifiedProc
 from procpath.resolve.identity import mount_id
-from procpath.resolve.interface import Parent
 from procpath.resolve.reopen import reopen
 from procpath.tree.copy.archive.attributes import write_attributes
 from procpath.tree.copy.archive.compression import Readable
 from procpath.tree.copy.archive.members import Archive, Member
 from procpath.tree.copy.archive.owners import owners_into
 from procpath.tree.copy.archive.reports import Reports
+from procpath.tree.copy.archive.way import Way
 from procpath.tree.copy.data import copy_data
 from procpath.tree.copy.files import replaced_meanwhile
 from procpath.tree.copy.metadata import preserve
@@ -56,11 +57,14 @@ from procpath.tree.removing import mount_of_entry
 from procpath.uapi import FIND_NOFOLLOW, LISTING
 
 _LONGEST_NAME = 1 << 14
+_MOST_COMPONENTS = 1000
+"""of a name: each takes several system calls, in an archive that compresses to almost nothing"""
 _LONGEST_LINK = 4095
 """what symlink(2) takes"""
 _MOST_KEPT = 1 << 29
-_OVERHEAD = 400
-"""bytes that are kept to the end for links and directories, and of each besides what it says"""
+"""bytes of paths, and of links and directories, that are kept to the end"""
+_OVERHEAD, _OVERHEAD_OF_MEMBER, _OVERHEAD_OF_ATTRIBUTE = 200, 400, 200
+"""bytes that each takes besides its text (tracemalloc)"""
 _NEEDS_MKNOD = "creating a device needs CAP_MKNOD"
 
 _TYPES = {
@@ -73,8 +77,6 @@ _VOLUME_LABEL, _GNU_DIRECTORY = b"V", b"D"
 
 _NO_LINK = frozenset((EMLINK, EOPNOTSUPP, EPERM, EXDEV))
 """link(2): the file system has no hard links (EPERM), or no more for this file."""
-
-Names = tuple[str, ...]
 
 
 class _Node(NamedTuple):
@@ -121,42 +123,36 @@ def extract(
             if not stat.S_ISDIR(os.fstat(fd).st_mode):
                 raise os_error(ENOTDIR)
             place.require_changeable(fd)
-        extracting = _Extracting(place, fd, choices, reports)
-        try:
+        with _Extracting(place, fd, choices, reports) as extracting:
             extracting.run(Archive(source, choices.limit))
-        finally:
-            extracting.close()
     reports.raise_first()
     return extracting.left_out
 
 
-class _Extracting:
+class _Extracting(Closing):
     """One run. What is made late is kept by name: links, and what directories are to get."""
 
     def __init__(self, place: RootedPlace, top: int, choices: Extraction, reports: Reports) -> None:
         self._place = place
-        self._top = top
-        self._top_status = os.fstat(top)
         self._special: Literal["skip", "keep"] = choices.special
         self._owners = owners_into(place.root, choices.owners)
         self._owner_of_ours = _owner_of_ours(self._owners)
         self._reports = reports
-        self._names: Names = ()
-        """of the member that is being extracted"""
-        self._blame = Blame(lambda: place.below(list(self._names)))
-        self._within: Names = ()
-        self._directory = dup(top)
-        """the directory :attr:`_within`: the last one used, and the next member is likely there"""
-        self._made: dict[Names, _Node] = {}
+        self._path = b""
+        """of the member that is being extracted, below the target"""
+        self._blame = Blame(self._text)
+        self._top = _Node.of(os.fstat(top))
+        self._way = Way(place, top, self._make_parent)
+        self._made: dict[bytes, _Node] = {}
         """the files of this archive: what a hard link may lead to"""
-        self._links: dict[Names, Member] = {}
-        self._directories: dict[Names, tuple[_Node, Member]] = {}
+        self._links: dict[bytes, Member] = {}
+        self._directories: dict[bytes, tuple[_Node, Member]] = {}
         self._kept = 0
         self.left_out = 0
 
     def close(self) -> None:
-        """Close the directory that is held."""
-        self._directory.close()
+        """Close the directories that are held."""
+        self._way.close()
 
     def run(self, archive: Archive) -> None:
         """Extract everything."""
@@ -170,26 +166,30 @@ class _Extracting:
                 break
             try:
                 # What the error names if it is not a path below the target.
-                self._names = (os.fsdecode(member.name[:_LONGEST_LINK]),)
+                self._path = member.name[:_LONGEST_LINK]
                 with self._blame:
-                    self._names = _split(member.name)
+                    # What the archive calls it may be longer, and is not needed again.
+                    self._path = member.name = _normal(member.name)
                     self._extract(archive, member)
             except OSError as error:
                 if archive.failed:
                     raise
                 self._reports.report(error)
-        for names, member in self._links.items():
-            self._names = names
+        for path, member in self._links.items():
+            self._path = path
             with self._reporting(), self._blame:
                 if member.kind == tarfile.LNKTYPE:
                     self._make_hard_link(member)
                 else:
                     self._make_unopened(member)
-        # The deepest first: a mode may forbid us the way down.
-        for names in sorted(self._directories, key=len, reverse=True):
-            self._names = names
+        # First what is in a directory: its mode may forbid us the way down.
+        for path in sorted(self._directories, reverse=True):
+            self._path = path
             with self._reporting(), self._blame:
-                self._finish_directory(*self._directories[names])
+                self._finish_directory(*self._directories[path])
+
+    def _text(self) -> str:
+        return self._place.below([os.fsdecode(self._path)] if self._path else [])
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
@@ -206,29 +206,29 @@ class _Extracting:
             yield
         except OSError as error:
             lost = OSError(error.errno, f"{attribute} cannot be kept: {error.strerror}")
-            self._reports.report_loss(about(lost, self._place.below(list(self._names))))
+            self._reports.report_loss(about(lost, self._text()))
 
     def _extract(self, archive: Archive, member: Member) -> None:
         """Extract a member, or keep it until everything else is there."""
-        names, kind = self._names, member.kind
+        path, kind = self._path, member.kind
         if kind == _VOLUME_LABEL:
             return
-        if self._links and any(names[:end] in self._links for end in range(1, len(names))):
+        if self._links and any(path[: s.start()] in self._links for s in re.finditer(b"/", path)):
             raise OSError(ENOTDIR, "below a link of this archive")
         is_directory = kind in (tarfile.DIRTYPE, _GNU_DIRECTORY)
-        if not names and not is_directory:
+        if not path and not is_directory:
             raise os_error(EISDIR)
         if kind in _TYPES and self._special == "skip":
             self.left_out += 1
             return
-        self._links.pop(names, None)
+        self._links.pop(path, None)
         if is_directory:
             self._make_directory(member)
         elif kind == tarfile.REGTYPE:
             self._make_file(archive, member)
         elif kind in _TYPES:
             self._make_unopened(member)
-        elif kind == tarfile.LNKTYPE and _split(member.link) in self._made:
+        elif kind == tarfile.LNKTYPE and _normal(member.link) in self._made:
             # At once: the name may be another file's later, as in an archive that was added to.
             self._make_hard_link(member)
         elif kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
@@ -236,38 +236,42 @@ class _Extracting:
                 raise os_error(ENAMETOOLONG)
             if b"\0" in member.link:
                 raise OSError(EINVAL, "a link with a NUL in it")
-            self._keep(member)
-            self._links[names] = member
+            member.xattrs.clear()
+            self._keep(_OVERHEAD_OF_MEMBER + len(member.link))
+            self._links[path] = member
         else:
             raise OSError(ENOTSUP, f"a member of the unknown type {kind!r}")
 
-    def _keep(self, member: Member) -> None:
-        values = sum(map(len, member.xattrs.values()))
-        self._kept += _OVERHEAD + len(member.name) + len(member.link) + values
+    def _keep(self, size: int = 0) -> None:
+        """Count what is kept to the end for the member, ``size`` bytes besides its path."""
+        self._kept += _OVERHEAD + len(self._path) + size
 
     def _make_directory(self, member: Member) -> None:
         """Make a directory, or take the one that is there. The target itself stays as it is."""
-        names = self._names
-        if not names:
+        if not self._path:
             return
-        dirfd = self._enter(names[:-1])
+        parent, _, name = self._path.rpartition(b"/")
+        dirfd = self._way.enter(parent)
         try:
-            made = new_directory(dirfd, names[-1], OURS_ALONE)
+            made = new_directory(dirfd, name, OURS_ALONE)
         except FileExistsError:
             # Not through a link: its owner would choose which directory gets mode and owner.
-            made = self._require_directory(openat(dirfd, names[-1], FIND_NOFOLLOW))
+            made = self._way.require_directory(openat(dirfd, name, FIND_NOFOLLOW))
         else:
             with closed_on_error(made) as fd:
                 _require_empty(fd)
-        self._hold(names, made)
+        self._way.enter_made(name, made)
         node = _Node.of(os.fstat(made.value))
-        if node != _Node.of(self._top_status):
-            self._keep(member)
-            self._directories[names] = node, member
+        if node != self._top:
+            attributes = member.xattrs.items()
+            sizes = (_OVERHEAD_OF_ATTRIBUTE + len(key) + len(value) for key, value in attributes)
+            self._keep(_OVERHEAD_OF_MEMBER + sum(sizes))
+            self._directories[self._path] = node, member
 
     def _finish_directory(self, node: _Node, member: Member) -> None:
-        dirfd = self._enter(self._names[:-1], create=False)
-        with openat(dirfd, self._names[-1], FIND_NOFOLLOW) as fd:
+        parent, _, name = self._path.rpartition(b"/")
+        dirfd = self._way.enter(parent, create=False)
+        with openat(dirfd, name, FIND_NOFOLLOW) as fd:
             if _Node.of(os.fstat(fd)) != node:
                 raise replaced_meanwhile()
             with reopen(fd, LISTING) as listing:
@@ -280,8 +284,8 @@ class _Extracting:
                 self._give(fd, member)
                 node = _Node.of(os.fstat(fd))
             staged.replace()
-        self._keep(member)
-        self._made[self._names] = node
+        self._keep()
+        self._made[self._path] = node
 
     def _make_unopened(self, member: Member) -> None:
         """Make a link or special file."""
@@ -304,17 +308,18 @@ class _Extracting:
                     raise replaced_meanwhile()
                 self._give_unopened(fd, member)
             staged.replace()
-        self._made[self._names] = _Node.of(status)
+        self._made[self._path] = _Node.of(status)
 
     def _make_hard_link(self, member: Member) -> None:
-        names, source = self._names, _split(member.link)
+        path, source = self._path, _normal(member.link)
         node = self._made.get(source)
         if node is None:
             raise OSError(ENOENT, "a hard link to what is not a file of this archive")
-        if source == names:
+        if source == path:
             return
-        dirfd = self._enter(source[:-1], create=False)
-        with openat(dirfd, source[-1], FIND_NOFOLLOW) as fd:
+        parent, _, name = source.rpartition(b"/")
+        dirfd = self._way.enter(parent, create=False)
+        with openat(dirfd, name, FIND_NOFOLLOW) as fd:
             if _Node.of(os.fstat(fd)) != node:
                 raise replaced_meanwhile()
             with self._staged() as staged:
@@ -324,8 +329,8 @@ class _Extracting:
                 # Nothing is renamed where both are names of one file (rename(2)).
                 with suppress(FileNotFoundError):
                     os.unlink(staged.name, dir_fd=staged.dirfd)
-        self._keep(member)
-        self._made[names] = node
+        self._keep()
+        self._made[path] = node
 
     def _copy_file(self, found: int, staged: Staged) -> _Node:
         """Copy a file that cannot have one more name."""
@@ -343,72 +348,28 @@ class _Extracting:
     @contextmanager
     def _staged(self) -> Iterator[Staged]:
         """Stage what is going to have the member's name, in its directory."""
-        names = self._names
-        dirfd = self._enter(names[:-1])
-        parent = Parent(self._directory, os.fsencode(names[-1]), False)
+        parent, _, name = self._path.rpartition(b"/")
+        dirfd = self._way.enter(parent)
         try:
-            mount = mount_of_entry(dirfd, parent.name)
+            mount = mount_of_entry(dirfd, name)
         except FileNotFoundError:
             pass
         else:
             if mount != mount_id(dirfd):
                 # In another mount namespace Linux would detach the mount (rename(2)).
                 raise OSError(EBUSY, "a mount point, which cannot be replaced")
-        with Staged(parent.dirfd.value, parent.name) as staged:
+        with Staged(dirfd, name) as staged:
             yield staged
 
-    def _enter(self, names: Names, *, create: bool = True) -> int:
-        """Hold the directory that ``names`` lead to, and make what is missing on the way."""
-        if names != self._within:
-            directory = dup(self._top)
-            for number in range(len(names)):
-                with closed_on_error(directory) as dirfd:
-                    below = self._step(dirfd, names, number, create=create)
-                directory.close()
-                directory = below
-            self._hold(names, directory)
-        return self._directory.value
-
-    def _hold(self, names: Names, directory: Descriptor) -> None:
-        before = self._directory
-        self._within, self._directory = names, directory
-        before.close()
-
-    def _step(self, dirfd: int, names: Names, number: int, *, create: bool = False) -> Descriptor:
-        """Hold the directory ``names[number]`` in ``dirfd``, or where a link there leads."""
-        try:
-            found = openat(dirfd, names[number], FIND_NOFOLLOW)
-        except FileNotFoundError:
-            if not create:
-                raise
-            return self._make_parent(dirfd, names[number])
-        if stat.S_ISLNK(os.fstat(found.value).st_mode):
-            found.close()
-            way = list(names[: number + 1])
-            within = self._place.follow_within(dirfd, way, self._top_status)
-            if within is None:
-                raise OSError(EXDEV, "a link on the way leads out of the target, or nowhere")
-            found = within
-        return self._require_directory(found)
-
-    def _require_directory(self, found: Descriptor) -> Descriptor:
-        """Return ``found``, or close it and raise if nothing may be made in it."""
-        with closed_on_error(found) as fd:
-            if not stat.S_ISDIR(os.fstat(fd).st_mode):
-                raise os_error(ENOTDIR)
-            self._place.require_enterable(fd)
-            self._place.require_changeable(fd)
-        return found
-
-    def _make_parent(self, dirfd: int, name: str) -> Descriptor:
+    def _make_parent(self, dirfd: int, name: bytes) -> Descriptor:
         """Make a directory of which the archive has said nothing yet."""
         made = new_directory(dirfd, name, 0o777)
         if self._owner_of_ours != (0, 0):
             with closed_on_error(made) as fd:
                 _require_empty(fd)
                 self_fd = VerifiedProc.default().self_fd()
-                name, magic = self_fd.entry(fd), self_fd.fileno()
-                _change_owner(*self._owner_of_ours, partial(os.chown, name, dir_fd=magic))
+                entry, magic = self_fd.entry(fd), self_fd.fileno()
+                _change_owner(*self._owner_of_ours, partial(os.chown, entry, dir_fd=magic))
         return made
 
     def _give(self, fd: int, member: Member) -> None:
@@ -447,16 +408,16 @@ class _Extracting:
             return *self._owner_of_ours, member.mode & ~(stat.S_ISUID | stat.S_ISGID)
 
 
-def _split(name: bytes) -> Names:
-    """Return the components of a member's name, which counts from the target."""
-    if len(name) > _LONGEST_NAME:
+def _normal(name: bytes) -> bytes:
+    """Return a member's name, which counts from the target, without what leads nowhere."""
+    names = [each for each in name.split(b"/") if each not in (b"", b".")]
+    if len(name) > _LONGEST_NAME or len(names) > _MOST_COMPONENTS:
         raise os_error(ENAMETOOLONG)
     if b"\0" in name:
         raise OSError(EINVAL, "a name with a NUL in it")
-    names = tuple(os.fsdecode(each) for each in name.split(b"/") if each not in (b"", b"."))
-    if ".." in names:
+    if b".." in names:
         raise OSError(EXDEV, "a name with '..' in it could lead out of the target")
-    return names
+    return b"/".join(names)
 
 
 def _owner_of_ours(owners: Owners) -> tuple[int, int]:

@@ -26,6 +26,8 @@ _BUFFER = 1 << 20
 _MOST_IN_HEADERS = 1 << 22
 """bytes of all the headers of one member: a map of 200,000 holes"""
 _MOST_ENTRIES = 1_000_000
+_MOST_IN_ATTRIBUTE_NAMES = 1 << 16
+"""bytes of the names of a member's attributes; Linux lists no more (XATTR_LIST_MAX)"""
 
 XATTR = b"SCHILY.xattr."
 """PAX records that hold an extended attribute each; in its name ``=`` is %3D and ``%`` is %25."""
@@ -53,7 +55,7 @@ class Segment(NamedTuple):
     size: int
 
 
-@dataclass
+@dataclass(slots=True)
 class Member:
     """What an archive says of one file."""
 
@@ -123,6 +125,7 @@ class Archive:
         records: dict[bytes, bytes] = {}
         sparse: list[bytes] = []
         names: dict[bytes, bytes] = {}
+        in_names = 0
         while True:
             raw = self._read_header()
             if raw is None or not raw.strip(b"\0"):
@@ -139,6 +142,10 @@ class Archive:
                         sparse.append(value)
                     else:
                         records[key] = value
+                        if key.startswith(XATTR):
+                            in_names += len(key) - len(XATTR) + 1
+                    if in_names > _MOST_IN_ATTRIBUTE_NAMES:
+                        raise OSError(EFBIG, "a member has too many extended attributes")
             elif info.type == tarfile.XGLTYPE:
                 for key, value in _pax_records(self._header_data(info.size)):
                     if key in _FOR_ALL:
