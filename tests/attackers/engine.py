@@ -48,8 +48,10 @@ SECONDS: Final = 0.06
 """of each attack, if all that must have happened by then has"""
 
 ONE_IN: Final = 7
-"""attacks makes the short form: with no factor in common with the shapes and the resolvers, so
-that it has each operation, each shape and each resolver"""
+ONE_IN_OF_CI: Final = 3
+"""attacks makes the short form, and that of CI: with no factor in common with the shapes and the
+resolvers, so that each has every operation, shape and resolver. Races by luck add little where
+tests/races/proof has tried every place; all of them are run by the profile ``long``."""
 
 LIMIT: Final = 30.0
 """seconds after which what has not happened is not waited for"""

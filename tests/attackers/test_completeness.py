@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from attackers import test_reading, test_writing
-from attackers.engine import ONE_IN
+from attackers.engine import ONE_IN, ONE_IN_OF_CI
 from attackers.operations import READINGS, ROOT_READINGS, WORDS_OF_PATHS, WORDS_OF_ROOTS
 from attackers.writings import WRITINGS
 from procpath import Root, RootedPath
@@ -30,8 +30,9 @@ def test_every_member_of_a_root_is_attacked_or_takes_no_path() -> None:
     assert not attacked & WORDS_OF_ROOTS
 
 
+@pytest.mark.parametrize("one_in", [ONE_IN, ONE_IN_OF_CI])
 @pytest.mark.parametrize("cases", [test_reading.CASES, test_writing.CASES])
-def test_the_short_form_has_all_kinds_of_attack(cases: list[Any]) -> None:
+def test_each_form_has_all_kinds_of_attack(cases: list[Any], one_in: int) -> None:
     for kind in range(3):
-        chosen = {id(case.values[kind]) for case in cases[::ONE_IN]}
+        chosen = {id(case.values[kind]) for case in cases[::one_in]}
         assert chosen == {id(case.values[kind]) for case in cases}

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import pytest
 
-from attackers.engine import LIMIT, ONE_IN, Totals, require_control, run_writing
+from attackers.engine import LIMIT, ONE_IN, ONE_IN_OF_CI, Totals, require_control, run_writing
 from attackers.races import SHAPES, Shape
 from attackers.writings import WRITINGS, Writing
-from helpers.forms import one_in
+from helpers.forms import by_form
 
 CASES = [
     pytest.param(shape, resolver, operation, id=f"{shape.name}-{resolver}-{operation.name}")
@@ -23,7 +23,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("shape", "resolver", "operation"), one_in(ONE_IN, CASES))
+@pytest.mark.parametrize(
+    ("shape", "resolver", "operation"), by_form(CASES[::ONE_IN], CASES[::ONE_IN_OF_CI], CASES)
+)
 def test_nothing_outside_is_changed_or_copied_in(
     shape: Shape, resolver: str, operation: Writing, totals: Totals
 ) -> None:
