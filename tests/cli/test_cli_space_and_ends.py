@@ -17,6 +17,7 @@ from helpers.commandline import HOSTILE, OBEYED, here, printed, shown
 from helpers.processes import living
 from helpers.support import private_mounts
 from procpath import linux
+from procpath.commands import tail
 
 # du
 
@@ -123,6 +124,73 @@ def test_tail_of_several_has_headings(tree: Path) -> None:
 @pytest.mark.parametrize("option", ["-n=-1", "-n=x", "-s=0", "-s=x", "-s=nan", "-s=-1"])
 def test_tail_refuses_what_is_no_number(option: str) -> None:
     assert here("tail", *option.split("="), "/:/etc/passwd").status == 2
+
+
+@pytest.fixture
+def growing(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let ``run/x`` grow by 10 bytes at each read, by any of which something may happen."""
+    reads = 0
+
+    def start(on_read: Callable[[int], object] = lambda number: None) -> None:
+        pread = os.pread
+
+        def pread_and_append(fd: int, count: int, position: int) -> bytes:
+            nonlocal reads
+            reads += 1
+            assert reads < 100, "does not end"
+            chunk = pread(fd, count, position)
+            with (tree / "run/x").open("a") as file:
+                file.write("more more\n")
+            on_read(reads)
+            return chunk
+
+        monkeypatch.setattr(tail, "_CHUNK", 4)
+        monkeypatch.setattr(os, "pread", pread_and_append)
+
+    return start
+
+
+def test_tail_prints_what_there_is_at_first(tree: Path, growing: Callable[..., None]) -> None:
+    """A file that grew faster than it was read was printed for ever."""
+    growing()
+    assert here("tail", f"{tree}:/run/x", f"{tree}:/etc/app.d/a.conf").lines == [
+        # Two reads find where the last lines begin.
+        *(f"==> {tree}:/run/x <==", "inside", "more more", "more more", ""),
+        *(f"==> {tree}:/etc/app.d/a.conf <==", "a"),
+    ]
+
+
+def test_tail_follows_a_file_beside_one_that_grows_all_the_time(
+    tree: Path, growing: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(reads: int) -> None:
+        if reads == 40:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(tail, "_MOST_A_ROUND", 20)
+    growing(stop)
+    ran = here("tail", "-f", f"{tree}:/run/x", f"{tree}:/etc/app.d/a.conf")
+    assert ran.out.splitlines().count(f"==> {tree}:/etc/app.d/a.conf <==".encode()) == 1
+    assert b"\na\n" in ran.out
+
+
+def test_tail_ends_with_the_process_also_where_the_file_grows(
+    tree: Path, growing: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail, "_MOST_A_ROUND", 8)
+    with subprocess.Popen(["sleep", "1000"]) as process:
+
+        def end(reads: int) -> None:
+            if reads == 2:
+                process.kill()
+                process.wait()
+
+        growing(end)
+        ran = here("tail", "-f", f"{process.pid}:{tree}/run/x")
+    assert ran.status == 0
+    # Four reads until it is seen that the process has ended.
+    assert ran.out == b"inside\n" + b"more more\n" * 4
+    assert ran.err.endswith("the process has ended\n")
 
 
 class Follower:

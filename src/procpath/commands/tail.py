@@ -21,6 +21,9 @@ from procpath.linux import Descriptor
 
 _CHUNK = 1 << 18
 
+_MOST_A_ROUND = 1 << 26
+"""Bytes to print of one file, before the next one has its turn."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
@@ -59,7 +62,11 @@ def run(args: argparse.Namespace, session: Session) -> None:
                 file = _File(address, root, session, headings)
                 closing.callback(file.close)
                 with session.telling(address):
-                    file.print_end(args.lines)
+                    file.open_end(args.lines)
+                    if not args.follow:
+                        file.stop_at_size()
+                    while not file.print_round() and not args.follow:
+                        pass
                 if args.follow:
                     followed.append(file)
                     stack.push(closing.pop_all())
@@ -67,18 +74,20 @@ def run(args: argparse.Namespace, session: Session) -> None:
         while followed:
             # Before the last look, so that nothing is left unread.
             ended = [file for file in followed if file.has_ended()]
+            is_behind = False
             for file in followed.copy():
                 try:
-                    file.print_new()
+                    is_all = file.print_new()
                 except OSError as error:
                     session.blame(file.address, error)
                     followed.remove(file)
                 else:
-                    if file in ended:
+                    is_behind |= not is_all
+                    if is_all and file in ended:
                         session.note(f"{file.address}: the process has ended")
                         followed.remove(file)
             session.out.flush()
-            if followed:
+            if followed and not is_behind:
                 time.sleep(args.pause)
 
 
@@ -109,6 +118,8 @@ class _File:
         self._headings = headings
         self._held: Descriptor | None = None
         self._position = 0
+        self._stop: int | None = None
+        """where to end even if the file goes on"""
         self._is_missing = True
 
     def close(self) -> None:
@@ -116,23 +127,37 @@ class _File:
             self._held.close()
 
     def has_ended(self) -> bool:
-        """Return whether the process of the root has ended; False for a directory of the host."""
-        process = self._root.process
-        return process is not None and not process.is_alive()
+        """Return whether the process of the root has ended; False for a directory of the host.
 
-    def print_end(self, lines: int) -> None:
-        """Open the file and print its last lines."""
+        What others append from then on is not printed.
+        """
+        process = self._root.process
+        if process is None or process.is_alive():
+            return False
+        if self._stop is None:
+            self.stop_at_size()
+        return True
+
+    def stop_at_size(self) -> None:
+        """End at the size that the file has now, and one without a size after a round."""
+        if self._held is not None:
+            self._stop = os.fstat(self._held.value).st_size or _MOST_A_ROUND
+
+    def open_end(self, lines: int) -> None:
+        """Open the file, to print from where its last lines begin."""
         self._held = self._open()
         self._is_missing = False
         if self._headings is not None:
             self._headings.begin(self.address)
         self._position = _start_of_last(lines, self._held.value)
-        self._print_rest(self._held.value)
 
-    def print_new(self) -> None:
-        """Print what was appended since, and the file that has its name now."""
-        if self._held is not None:
-            self._print_appended(self._held.value)
+    def print_new(self) -> bool:
+        """Print what was appended since, and the file that has its name now.
+
+        Return False if there is more to print at once.
+        """
+        if not self._print_appended():
+            return False
         try:
             found = self._open()
         except UnverifiedProcError:
@@ -141,19 +166,22 @@ class _File:
             if not self._is_missing:
                 self._is_missing = True
                 self._session.note(f"{self.address}: has become inaccessible: {error.strerror}")
-            return
+            return True
         self._is_missing = False
-        if self._held is not None and os.path.sameopenfile(found.value, self._held.value):
+        with closed_on_error(found) as fd:
+            is_same = self._held is not None and os.path.sameopenfile(fd, self._held.value)
+            # Or what was written until it was replaced.
+            is_all = is_same or self._print_appended()
+        if is_same or not is_all:
             found.close()
-            return
-        with closed_on_error(found):
-            if self._held is not None:
-                # What was written until it was replaced.
-                self._print_appended(self._held.value)
-                self._held.close()
-            self._session.note(f"{self.address}: following a new file")
+            return is_all
+        if self._held is not None:
+            self._held.close()
         self._held, self._position = found, 0
-        self._print_rest(found.value)
+        if self._stop is not None:
+            self.stop_at_size()
+        self._session.note(f"{self.address}: following a new file")
+        return self.print_round()
 
     def _open(self) -> Descriptor:
         try:
@@ -166,18 +194,33 @@ class _File:
                 raise os_error(EISDIR, self.address.path)
         return found
 
-    def _print_appended(self, fd: int) -> None:
-        if os.fstat(fd).st_size < self._position:
+    def _print_appended(self) -> bool:
+        if self._held is not None and os.fstat(self._held.value).st_size < self._position:
             self._session.note(f"{self.address}: the file was truncated")
             self._position = 0
-        self._print_rest(fd)
+        return self.print_round()
 
-    def _print_rest(self, fd: int) -> None:
-        while chunk := os.pread(fd, _CHUNK, self._position):
+    def print_round(self) -> bool:
+        """Print up to the size that the file has now, or so much that it is the turn of others.
+
+        Return False if there is more to print at once.
+        """
+        if self._held is None:
+            return True
+        fd = self._held.value
+        size = os.fstat(fd).st_size
+        # It may grow faster than it is read.
+        ends = [end for end in (size, self._stop) if end]
+        end = min([self._position + _MOST_A_ROUND, *ends])
+        while self._position < end:
+            chunk = os.pread(fd, min(_CHUNK, end - self._position), self._position)
+            if not chunk:
+                return True
             if self._headings is not None:
                 self._headings.begin(self.address)
             self._session.out.write(chunk)
             self._position += len(chunk)
+        return end in ends
 
 
 def _start_of_last(lines: int, fd: int) -> int:
