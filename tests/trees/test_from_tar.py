@@ -610,6 +610,26 @@ def test_an_inherited_acl_is_removed_whatever_fails(top: Path, rooted: RootedPat
     assert [os.listxattr(top / name) for name in "abc"] == [[], [], []]
 
 
+@pytest.mark.parametrize("value", [acl(0o600, user=7), acl(0o600, user=7)[:-1]], ids=["", "cut"])
+def test_an_acl_that_is_lost_grants_its_mask_to_nobody(
+    value: bytes, top: Path, rooted: RootedPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The group bits of the archive's mode are the mask then, not what the group had (acl(5))."""
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(ENOTSUP, os.strerror(ENOTSUP))
+
+    monkeypatch.setattr(os, "setxattr", refuse)
+    key = "SCHILY.xattr.system.posix_acl_access"
+    records = {key: value.decode("utf-8", "surrogateescape")}
+    stream = archive(
+        entry("a", mode=0o674, pax_headers=records), directory("b", mode=0o775, pax_headers=records)
+    )
+    told(rooted, stream)
+    assert stat.S_IMODE((top / "a").stat().st_mode) == 0o604
+    assert stat.S_IMODE((top / "b").stat().st_mode) == 0o705
+
+
 def test_special_files_are_asked_for(top: Path, rooted: RootedPath) -> None:
     fifo = entry("fifo", tarfile.FIFOTYPE, mode=0o620)
     null = entry("null", tarfile.CHRTYPE, devmajor=1, devminor=3)

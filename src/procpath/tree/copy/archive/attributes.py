@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from errno import EACCES, EINVAL, ENODATA, ENOTSUP, EPERM
 from typing import Literal
 
-from procpath.tree.copy.acl import ACL_PREFIX
+from procpath.tree.copy.acl import ACCESS_ACL, ACL_PREFIX, group_rights
 from procpath.tree.copy.archive.owners import CAPABILITY, mapped_attribute
 from procpath.tree.copy.owners import Owners
 
@@ -41,10 +41,11 @@ def write_attributes(
     owners: Owners,
     special: Literal["skip", "keep"],
     losing: Callable[[str], AbstractContextManager[None]],
-) -> None:
+) -> int | None:
     """Give the attributes to a new file; with ``"skip"`` those that mean nothing to the host.
 
     ``losing(name)`` reports what its block raises: one that is lost keeps no other from the file.
+    Returns the rights of the file's own group by an ACL that was lost; None if none was.
     """
     written = set()
     for name, value in attributes.items():
@@ -62,6 +63,13 @@ def write_attributes(
         # It may have inherited an ACL from its directory (acl(5)) that grants what its mode denies.
         if name.startswith(ACL_PREFIX) and name not in written:
             os.removexattr(fd, name)
+    if ACCESS_ACL in written or ACCESS_ACL not in attributes:
+        return None
+    try:
+        return group_rights(attributes[ACCESS_ACL])
+    except OSError:
+        # It is not an ACL, and grants nothing.
+        return 0
 
 
 def _names(fd: int) -> list[str]:

@@ -380,7 +380,10 @@ class _Extracting(Closing):
         """
         uid, gid, mode = self._owner_and_mode(member)
         _change_owner(uid, gid, partial(os.fchown, fd))
-        write_attributes(fd, member.xattrs, self._owners, self._special, self._losing)
+        lost = write_attributes(fd, member.xattrs, self._owners, self._special, self._losing)
+        if lost is not None:
+            # With an ACL these bits are its mask: the group itself may have fewer rights (acl(5)).
+            mode &= ~0o070 | lost << 3
         os.fchmod(fd, _allowed_mode(mode, uid, gid, fd))
         os.utime(fd, ns=(member.mtime_ns, member.mtime_ns))
 
