@@ -320,6 +320,8 @@ def test_a_directory_of_the_archive_is_not_given_through_a_link(
         (ENOTDIR, "/target/up"),
         (ENOTDIR, "/target/home/x"),
     ]
+    with pytest.raises(NotADirectoryError, match="a link, and a directory in the archive"):
+        (rooted / "target").from_tar(archive(directory("m")))
     assert [each.stat() for each in (top / "target", top / "target/etc")] == before
 
 

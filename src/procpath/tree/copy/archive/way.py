@@ -65,7 +65,10 @@ class Way(Closing):
     def require_directory(self, found: Descriptor) -> Descriptor:
         """Return ``found``, or close it and raise if nothing may be made in it."""
         with closed_on_error(found) as fd:
-            if not stat.S_ISDIR(os.fstat(fd).st_mode):
+            mode = os.fstat(fd).st_mode
+            if stat.S_ISLNK(mode):
+                raise OSError(ENOTDIR, "a link, and a directory in the archive")
+            if not stat.S_ISDIR(mode):
                 raise os_error(ENOTDIR)
             self._place.require_enterable(fd)
             self._place.require_changeable(fd)
