@@ -1232,8 +1232,10 @@ class RootedPath(LexicalPath, from_segments=True):
         in it lead there in the copy too; other links and special files are left out, and errors
         in the ``with`` block have a note of them. Files have mode 0o600, directories 0o700.
 
-        What changes meanwhile is copied again, and after some times ``EBUSY``. Besides, raises
-        what :meth:`open` raises. A process that is killed leaves the copy behind.
+        What changes meanwhile is copied again, and after some times ``EBUSY``. Links that take
+        more than 30 seconds of work to follow are ``EFBIG``, and a lease (fcntl(2)) that another
+        process does not give up is ``EAGAIN``. Besides, raises what :meth:`open` raises. A process
+        that is killed leaves the copy behind.
 
         Examples:
             >>> with RootedPath(23309, "etc/hostname").as_file() as copy:

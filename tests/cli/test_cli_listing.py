@@ -439,6 +439,20 @@ def test_find_enters_no_file_system_of_the_kernel_unless_told_to(
     )
 
 
+@pytest.mark.parametrize("command", [("tree",), ("ls", "-R"), ("ls", "-R", "--json")])
+def test_tree_and_ls_enter_no_file_system_of_the_kernel_below_the_start(
+    command: tuple[str, ...], container: RuncContainer
+) -> None:
+    ran = here(*command, f"{container.pid}:/")
+    assert f"procpath: {container.pid}:/proc: on procfs, which is not entered" in ran.err
+    assert ran.status == 0
+    assert any("proc" in line for line in ran.lines)
+    assert not any("mountinfo" in line or "smaps" in line for line in ran.lines)
+    inside = here(*command, f"{container.pid}:/proc/1/task")
+    assert (inside.status, inside.err) == (0, "")
+    assert any("smaps" in line for line in inside.lines)
+
+
 def test_find_follows_a_link_at_the_start_alone(tree: Path) -> None:
     (tree / "run/self").symlink_to("/run")
     assert sorted(printed("find", f"{tree}:/var/run")) == [

@@ -16,6 +16,7 @@ from procpath.commands.entry import Entry, OnError, Owners, local_time
 from procpath.commands.output import Cell, Output, human
 from procpath.commands.session import Session, add_addresses, add_human, add_json
 from procpath.linux import Descriptor
+from procpath.tree.walking import walk_ordinary
 
 _NOT_A_DIRECTORY = (ENOTDIR, ENOENT, ELOOP)
 """Errnos of a file, of a dangling link, of a loop or magic link: these are listed themselves."""
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace, session: Session) -> None:
         with out.json_array() as emit:
             for address, path in session.paths(args.addresses):
                 owners = Owners(path.root_handle)
-                on_error = partial(session.blame, address)
+                on_error = partial(session.blame_of_walk, address)
                 with session.telling(address):
                     for listing in _listings(path, args, on_error):
                         for entry in listing.entries(on_error):
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace, session: Session) -> None:
     before = ""
     for address, path in session.paths(args.addresses):
         owners = Owners(path.root_handle)
-        on_error = partial(session.blame, address)
+        on_error = partial(session.blame_of_walk, address)
         with session.telling(address):
             for listing in _listings(path, args, on_error):
                 if args.recursive or len(args.addresses) > 1:
@@ -135,16 +136,17 @@ def _listings(path: RootedPath, args: argparse.Namespace, on_error: OnError) -> 
             raise error
         on_error(error)
 
-    for directory, dirnames, filenames in path.walk(on_error=on_directory_error):
+    walk = walk_ordinary(path.root_handle, str(path), on_directory_error)
+    for directory, dirnames, filenames in walk:
         if not args.all:
             dirnames[:] = (name for name in dirnames if not name.startswith("."))
             filenames = [name for name in filenames if not name.startswith(".")]
         dirnames.sort()
         names = sorted([*dirnames, *filenames])
         yield _Listing(
-            str(directory),
+            directory,
             names,
-            partial(_of_child, directory),
+            partial(_of_child, path.with_segments(directory)),
             args.order,
         )
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 import procpath
 from procpath.commands.output import Output, discard, printable
-from procpath.errors import UnverifiedProcError
+from procpath.errors import SpecialFileError, UnverifiedProcError
 
 if TYPE_CHECKING:
     from procpath import Root, RootedPath, VerifiedProc
@@ -175,6 +175,13 @@ class Session:
             self.complain(os.fsdecode(filename), error)
         else:
             self.complain(address.at(os.fsdecode(filename)), error)
+
+    def blame_of_walk(self, address: Address, error: OSError) -> None:
+        """Do as :meth:`blame`, but only note what a walk leaves out on purpose."""
+        if isinstance(error, SpecialFileError):
+            self.note(f"{address.at(os.fsdecode(error.filename))}: {error.strerror}")
+        else:
+            self.blame(address, error)
 
     def complain(self, where: str, reason: OSError | str) -> None:
         """Report an error in one line, and exit with 1 in the end."""

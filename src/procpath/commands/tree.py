@@ -1,7 +1,8 @@
 """``procpath tree``: draw everything below a directory, as tree(1) does.
 
 A link at the start is followed, inside the root; links below it are not. Lines are printed during
-the walk, so a large tree takes no memory, and a deep one no recursion.
+the walk, so a large tree takes no memory, and a deep one no recursion. File systems of the kernel's
+own, such as a container's ``/proc``, are not entered below the start.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from procpath import RootedPath
 from procpath.commands.entry import Entry, OnError
 from procpath.commands.output import Output
 from procpath.commands.session import Session, add_addresses, depth
+from procpath.tree.walking import walk_ordinary
 
 
 class _Glyphs(NamedTuple):
@@ -41,7 +43,7 @@ def run(args: argparse.Namespace, session: Session) -> None:
     """Draw the tree at each address."""
     for address, path in session.paths(args.addresses):
         with session.telling(address):
-            _Drawing(args, path, partial(session.blame, address), session.out).draw()
+            _Drawing(args, path, partial(session.blame_of_walk, address), session.out).draw()
 
 
 class _Level:
@@ -87,7 +89,8 @@ class _Drawing:
 
     def draw(self) -> None:
         """Print the tree, and how many directories and files it has."""
-        for _, dirnames, filenames in self._start.walk(on_error=self._unreadable):
+        root, top = self._start.root_handle, str(self._start)
+        for _, dirnames, filenames in walk_ordinary(root, top, self._unreadable):
             dirnames[:] = sorted(filter(self._is_shown, dirnames))
             if not self._open:
                 self._out.print(self._out.paint(self._out.name(str(self._start)), "directory"))

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from errno import ELOOP
 from typing import Generic, TypeAlias, TypeVar
 
-from procpath.errors import UnverifiedProcError
+from procpath.errors import SpecialFileError, UnverifiedProcError
 from procpath.info import mode_of
+from procpath.resolve.special import kernel_file_system
 from procpath.root import Root
 from procpath.tree.descent import (
     Descent,
@@ -49,8 +50,22 @@ def walk_following(root: Root, top: str, top_down: bool, on_error: OnError) -> I
 
 def walk_real(root: Root, top: str, top_down: bool, on_error: OnError) -> Iterator[Listed]:
     """Walk the tree at the in-root path ``top``; all links in it count as files."""
+    return _walk_down(Descent, root, top, top_down, on_error)
+
+
+def walk_ordinary(root: Root, top: str, on_error: OnError) -> Iterator[Listed]:
+    """Do as :func:`walk_real`, each directory before those in it.
+
+    A kernel file system that the walk does not start in is a ``SpecialFileError``.
+    """
+    return _walk_down(_OrdinaryDescent, root, top, True, on_error)
+
+
+def _walk_down(
+    descend: type[Descent], root: Root, top: str, top_down: bool, on_error: OnError
+) -> Iterator[Listed]:
     try:
-        descent = Descent(root, below(top, ""))
+        descent = descend(root, below(top, ""))
     except OSError as error:
         _report(error, top, on_error)
         return
@@ -139,6 +154,23 @@ class _Real(_Walk[Directory]):
 
     def leave(self, place: Directory) -> None:
         self._descent.release(place)
+
+
+class _OrdinaryDescent(Descent):
+    """A descent that enters no file system of the kernel but the one of its start."""
+
+    def list_directory(self, above: Directory, name: str) -> NamesAndDirectories:
+        return self._look_into(above, name, self._list_ordinary)
+
+    def _list_ordinary(self, fd: int) -> NamesAndDirectories:
+        status = os.fstat(fd)
+        if self.start.device is None:
+            self.start.device = os.fstat(self.start.fd.value).st_dev
+        if status.st_dev != self.start.device:
+            file_system = kernel_file_system(fd, status)
+            if file_system is not None:
+                raise SpecialFileError(reason=f"on {file_system}, which is not entered")
+        return self._list_to_keep(fd)
 
 
 class _Following(_Walk[Identity]):
