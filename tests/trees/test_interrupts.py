@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from helpers.scenery import mount_tmpfs, nothing_temporary
 from helpers.support import open_descriptors, private_mounts
 from procpath import RootedPath
+from procpath.tree.descent import Descent
 
 SECONDS = 2.5
 DEEP = "/".join(["d"] * 30)
@@ -120,3 +122,37 @@ def test_an_interrupt_closes_each_descriptor_once(name: str, tmp_path: Path) -> 
     assert interrupts > 2
     assert not leaked
     assert nothing_left
+
+
+LISTED: dict[str, Callable[[RootedPath], Iterable[object]]] = {
+    "walk": lambda path: path.walk(),
+    "scan": lambda path: path.scan(),
+    "rglob": lambda path: path.rglob("*"),
+    "glob": lambda path: path.glob("*/*/*/*"),
+}
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_what_an_interrupt_leaves_open_closes_at_once(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may come where close() begins: no cycle may keep the descriptors until a collection."""
+    make_tree(tmp_path / "tree")
+    path = RootedPath(tmp_path)
+    monkeypatch.setattr(Descent, "close", lambda descent: None)
+
+    def count() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    list(LISTED[name](path))
+    gc.collect()
+    gc.disable()
+    try:
+        before = count()
+        found = iter(LISTED[name](path))
+        next(found)
+        assert count() > before
+        del found
+        assert count() == before
+    finally:
+        gc.enable()

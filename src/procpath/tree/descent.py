@@ -72,14 +72,13 @@ class Directory:
     It may be closed in between, and is opened again when it is needed.
     """
 
-    __slots__ = ("above", "depth", "descent", "device", "fd", "name")
+    # No reference leads back, to the descent or to itself: a cycle would keep descriptors open
+    # where an interrupt comes before close().
+    __slots__ = ("above", "depth", "device", "fd", "name")
 
-    def __init__(
-        self, descent: Descent, above: Directory | None, name: str, fd: Descriptor
-    ) -> None:
-        self.descent: Descent = descent
-        self.above: Directory = above or self
-        """the directory that it is in; the start is in itself"""
+    def __init__(self, above: Directory | None, name: str, fd: Descriptor) -> None:
+        self.above: Directory | None = above
+        """the directory that it is in; None for the start"""
         self.depth: int = above.depth + 1 if above else 0
         self.name: str = name
         """its name there"""
@@ -107,7 +106,7 @@ class Descent(Closing):
         """the open directories between the start and there, the longest open first"""
         self._interval = 1
         """levels from one directory to the next of those that stay open for long"""
-        self.start: Directory = Directory(self, None, "", open_directory(root, start))
+        self.start: Directory = Directory(None, "", open_directory(root, start))
         self.mount: int | None = None
         """ID of the mount that is not left, if mounts are not crossed"""
         if not (cross_mounts and root.options.cross_mounts):
@@ -185,7 +184,7 @@ class Descent(Closing):
 
     def keep(self, above: Directory, name: str) -> Directory:
         """Keep the directory that was listed last, to go on in it."""
-        directory = Directory(self, above, name, self.last)
+        directory = Directory(above, name, self.last)
         self.last = _CLOSED
         self._hold(directory)
         return directory
@@ -223,29 +222,21 @@ class Descent(Closing):
         self.last = self._open(above, name)
         return self.last
 
-    def way_to(self, directory: Directory) -> list[str]:
-        """Return the names that lead to a directory from the start."""
-        names = []
-        while directory is not self.start:
-            names.append(directory.name)
-            directory = directory.above
-        return names[::-1]
-
     def _reopen(self, directory: Directory) -> None:
         """Open a directory again, and those above it that are closed too."""
         closed = []
-        while directory.fd.value < 0:
-            closed.append(directory)
+        while directory.fd.value < 0 and directory.above is not None:
+            closed.append((directory, directory.above))
             directory = directory.above
-        for directory in reversed(closed):
-            directory.fd = self._open(directory.above, directory.name)
-            self._hold(directory)
+        for below, above in reversed(closed):
+            below.fd = self._open(above, below.name)
+            self._hold(below)
 
     def _open(self, above: Directory, name: str) -> Descriptor:
         if name in _NOT_ENTRIES or "/" in name:
             # No directory lists it, but the caller of walk() may have put it there. The way up
             # must not be the kernel's: it ends at the start, not at the root of the host.
-            return self._resolve("/".join([*self.way_to(above), name]) or ".")
+            return self._resolve("/".join([*way_to(above), name]) or ".")
         opened = openat(above.fd.value, name, LISTING_NOFOLLOW)
         if self.mount is not None:
             with closed_on_error(opened) as fd:
@@ -256,6 +247,15 @@ class Descent(Closing):
     def _resolve(self, path: str) -> Descriptor:
         resolver = self._root.resolver_below(self.start.fd.value)
         return resolver.open(_raw(path), LISTING_NOFOLLOW)
+
+
+def way_to(directory: Directory) -> list[str]:
+    """Return the names that lead to a directory from the start."""
+    names = []
+    while directory.above is not None:
+        names.append(directory.name)
+        directory = directory.above
+    return names[::-1]
 
 
 def open_directory(root: Root, path: str) -> Descriptor:

@@ -77,7 +77,7 @@ class _Selector(ABC):
     def select(self, path: str) -> Batches:
         """Return what matches from ``path`` on, which may lead through links, or nowhere."""
 
-    def select_in(self, above: Directory, name: str, path: str) -> Batches:
+    def select_in(self, descent: Descent, above: Directory, name: str, path: str) -> Batches:
         """Do as :meth:`select` for ``path``, the real directory ``name`` in a held one."""
         return self.select(path)
 
@@ -160,7 +160,7 @@ class _Exists(_Selector):
     def select(self, path: str) -> Batches:
         return self._found(path) if _is_there(self._root, path) else ()
 
-    def select_in(self, above: Directory, name: str, path: str) -> Batches:
+    def select_in(self, descent: Descent, above: Directory, name: str, path: str) -> Batches:
         return self._found(path)
 
     def select_listed(
@@ -195,13 +195,13 @@ class _Named(_Selector):
             return self.select(path)
         if directory is None or not stat.S_ISDIR(mode):
             return ()
-        return self._rest.select_in(directory, self._name, f"{path}{self._name}/")
+        return self._rest.select_in(descent, directory, self._name, f"{path}{self._name}/")
 
 
 class _Up(_Named):
     """``..``, which a directory that was seen in a list has: also one that cannot be searched."""
 
-    def select_in(self, above: Directory, name: str, path: str) -> Batches:
+    def select_in(self, descent: Descent, above: Directory, name: str, path: str) -> Batches:
         return self._select_seen(path)
 
     def select_listed(
@@ -229,9 +229,9 @@ class _Names(_Selector):
             return ()
         return self._select_names(path, names)
 
-    def select_in(self, above: Directory, name: str, path: str) -> Batches:
+    def select_in(self, descent: Descent, above: Directory, name: str, path: str) -> Batches:
         try:
-            names = above.descent.names(above, name)
+            names = descent.names(above, name)
         except OSError as error:
             _require_unlisted(error, path)
             return ()
@@ -265,8 +265,7 @@ class _Listing(_Selector):
                 return
             yield from self.select_listed(path, entries, descent, descent.start)
 
-    def select_in(self, above: Directory, name: str, path: str) -> Batches:
-        descent = above.descent
+    def select_in(self, descent: Descent, above: Directory, name: str, path: str) -> Batches:
         try:
             entries = descent.scan(above, name)
         except OSError as error:
@@ -301,7 +300,7 @@ class _Directories(_Listing):
                 if is_directory(self._root, found):
                     yield from rest.select(found)
             elif directory is not None:
-                yield from rest.select_in(directory, name, found)
+                yield from rest.select_in(descent, directory, name, found)
 
 
 class _RealTree(_Listing):

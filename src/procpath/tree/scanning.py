@@ -22,7 +22,7 @@ from procpath.reading import read_whole, require_limit
 from procpath.resolve.identity import mount_id
 from procpath.resolve.reopen import reopen_found
 from procpath.resolve.special import kernel_file_system, refuse_special
-from procpath.tree.descent import Descent, Directory, require_names
+from procpath.tree.descent import Descent, Directory, require_names, way_to
 from procpath.tree.walking import below
 from procpath.uapi import FIND_NOFOLLOW
 
@@ -282,7 +282,7 @@ class _Listing(Generic[P]):
             above = self._above
             self._prefix = self.scan.prefix
             if above is not None:
-                self._prefix += "/".join([*above.descent.way_to(above), self._name, ""])
+                self._prefix += "/".join([*way_to(above), self._name, ""])
         return self._prefix
 
     def open(self, dirfd: int, name: str) -> tuple[Descriptor, os.stat_result | None]:
