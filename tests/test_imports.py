@@ -208,3 +208,24 @@ def test_abstract_paths_know_rooted_paths(module: str) -> None:
         print(issubclass(RootedPath, pathlib_abc.ReadablePath))
     """
     assert run(code) == "True"
+
+
+@pytest.mark.machine_root
+def test_no_module_is_loaded_from_another_root(tmp_path: Path) -> None:
+    """Its files would be the container's, and their code would run with our rights."""
+    package = Path(procpath.__file__).parent
+    planted = tmp_path / str(package)[1:]
+    planted.mkdir(parents=True)
+    (planted / "accounts.py").write_text("print('led outside')\n")
+    told = run(
+        f"""\
+        import os
+        from procpath import RootedPath
+        path = RootedPath("/")
+        path.exists()
+        os.chroot({str(tmp_path)!r})
+        path.owner()
+        """
+    )
+    assert "ImportError: procpath.accounts is not loaded from" in told.split("\n")[-1]
+    assert "led outside" not in told

@@ -14,6 +14,8 @@ first use raises ImportError; importing the package does not.
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import import_module
 
 # As typing's, which takes longer to import than all of this.
@@ -143,6 +145,38 @@ def _import_name(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+class _SameFiles:
+    """A finder that finds nothing, and lets modules of this package come from no other files.
+
+    Modules are loaded when they are used, which may be after os.chroot() or setns(2): the same
+    path is then a file of the container's, whose code would run with our rights
+    (CVE-2019-14271).
+    """
+
+    def __init__(self) -> None:
+        self._identity = self._identify()
+
+    @staticmethod
+    def _identify() -> tuple[int, int] | None:
+        try:
+            status = os.stat(__path__[0])
+        except OSError:
+            # In a zip file, say.
+            return None
+        return status.st_dev, status.st_ino
+
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
+        if name.startswith("procpath.") and self._identify() != self._identity:
+            raise ImportError(
+                f"{name} is not loaded from {__path__[0]}: this process has changed its root or "
+                f"its mounts since it imported procpath; import {name} before that",
+                name=name,
+            )
+
+
+sys.meta_path.insert(0, _SameFiles())
 
 
 if not TYPE_CHECKING:

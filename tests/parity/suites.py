@@ -22,6 +22,12 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, Literal, NamedTuple
 from unittest import mock
 
+# The chroot has no modules to load when they are used.
+import procpath.accounts
+import procpath.resolve.lenient
+import procpath.resolve.trace
+import procpath.tree.copy
+import procpath.tree.moving  # noqa: F401
 from helpers.support import chrooted
 from procpath import Root, RootedPath
 from procpath.path import BoundPath
