@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from errno import (
     EAGAIN,
+    EBUSY,
     EEXIST,
     EINVAL,
     ELOOP,
@@ -263,7 +264,10 @@ def _try(
     except SpecialFileError:
         result.refused += 1
     except OSError as error:
-        if error.errno not in _POSSIBLE:
+        if error.errno == EBUSY and operation.member == "as_file":
+            # The answer for what has changed at each attempt, as it does here.
+            result.answered[name] += 1
+        elif error.errno not in _POSSIBLE:
             result.wrong.append(f"{name}: {error!r}")
     except (KeyError, RuntimeError) as error:
         # No such account, where /etc/passwd is special at this moment.
