@@ -73,11 +73,12 @@ class HeldAttributes:
         except OSError as error:
             if error.errno not in DENIED:
                 raise
-            denied = error
+            # Not the error itself, whose traceback would keep this frame and what it holds.
+            denied = error.errno
         status = os.fstat(self._fd)
         if stat.S_IFMT(status.st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
             # The answer of the call itself, if there is such a call.
-            raise denied if denied.errno in _ANSWERS else os_error(EOPNOTSUPP)
+            raise os_error(denied if denied in _ANSWERS else EOPNOTSUPP)
         self._check(self._fd, status)
         with reopen(self._fd, os.O_RDONLY | os.O_NONBLOCK) as fd:
             return opened(fd)

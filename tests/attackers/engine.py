@@ -301,7 +301,7 @@ def _count_error(
     outcome.errors[errorcode.get(error.errno or 0, str(error))] += 1
     crosses = error.errno == EXDEV and not directory.root_handle.options.cross_mounts
     possible = _ERRNOS if isinstance(operation, Reading) else _ERRNOS | _ERRNOS_OF_WRITING
-    if error.errno not in possible and not crosses:
+    if error.errno not in possible | operation.may_raise and not crosses:
         outcome.unexpected.append(repr(error))
 
 

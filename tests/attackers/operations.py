@@ -13,7 +13,7 @@ import socket
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from errno import ENODATA, ENOTSUP, EPERM
+from errno import EBUSY, ENODATA, ENOTSUP, EPERM
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +34,8 @@ class Reading:
     ask: Ask
     follows: bool = True
     """it follows a link at the end of its path"""
+    may_raise: frozenset[int] = frozenset()
+    """errnos of its own, beside those of any path under attack"""
 
     @property
     def member(self) -> str:
@@ -185,6 +187,8 @@ def _by_descriptor(find: Callable[[Any, bytes], Descriptor], entry: str) -> Ask:
     return ask
 
 
+_CHANGING: Final = frozenset((EBUSY,))
+
 READINGS: Final = {
     operation.name: operation
     for operation in (
@@ -255,8 +259,8 @@ READINGS: Final = {
         Reading("walk:through links", "sub", _walked(True)),
         Reading("scan", "sub", _scanned),
         Reading("pin", "file", _read_pinned),
-        Reading("as_file", "file", _private_copy("file")),
-        Reading("as_file:directory", "sub", _private_copy("sub")),
+        Reading("as_file", "file", _private_copy("file"), may_raise=_CHANGING),
+        Reading("as_file:directory", "sub", _private_copy("sub"), may_raise=_CHANGING),
         Reading("to_tar", "sub", _archived),
         Reading("getxattr", "file", _attribute),
         Reading("listxattr", "file", lambda p, _: (p / "file").listxattr()),

@@ -19,7 +19,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from errno import (
     EAGAIN,
-    EBUSY,
     EEXIST,
     EINVAL,
     ELOOP,
@@ -264,8 +263,8 @@ def _try(
     except SpecialFileError:
         result.refused += 1
     except OSError as error:
-        if error.errno == EBUSY and operation.member == "as_file":
-            # The answer for what has changed at each attempt, as it does here.
+        if error.errno in operation.may_raise:
+            # Its answer, as for as_file() that what it copies changes all the time.
             result.answered[name] += 1
         elif error.errno not in _POSSIBLE:
             result.wrong.append(f"{name}: {error!r}")

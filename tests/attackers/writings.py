@@ -40,6 +40,8 @@ class Writing:
     """it follows a link at the end of its path, so the entry itself can be the trap"""
     makes_way: bool = False
     """it makes directories that are missing on its path"""
+    may_raise: frozenset[int] = frozenset()
+    """errnos of its own, beside those of any path under attack"""
     restore: Callable[[int], None] = lambda dirfd: restore(dirfd)
     """puts back inside, in the held directory, what the next attempt needs"""
 

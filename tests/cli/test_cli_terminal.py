@@ -110,7 +110,7 @@ def test_tables_are_as_wide_as_the_terminal(command: str, columns: int) -> None:
 
 def test_wrapped_text_loses_no_word() -> None:
     wide, narrow = (shown("check", columns=columns, TERM="dumb") for columns in (500, 80))
-    changing = re.compile(r"0:[0-9]+|[0-9]{3,}")  # devices and numbers of this process
+    changing = re.compile(r"[0-9]+")  # devices, processes, what is open
     words = [changing.sub("#", text).split() for text in (wide, narrow)]
     assert words[0] == words[1]
     assert len(narrow.splitlines()) > len(wide.splitlines())
@@ -119,5 +119,5 @@ def test_wrapped_text_loses_no_word() -> None:
 def test_colours_survive_wrapping() -> None:
     colored = shown("check", columns=60, TERM="xterm")
     plain = shown("check", columns=60, TERM="xterm", NO_COLOR="1")
-    changing = re.compile(r"\033\[[0-9;]*m|0:[0-9]+|[0-9]{3,}")
+    changing = re.compile(r"\033\[[0-9;]*m|[0-9]+")
     assert changing.sub("", colored).split() == changing.sub("", plain).split()

@@ -103,10 +103,8 @@ class Staged:
 
     Where nothing can be renamed, in an append-only directory, it is made under its final name.
     It holds the directory itself: an interrupt where a ``with`` block ends leaves the removal to
-    :meth:`__del__`, when the caller's descriptor may be closed.
+    ``__del__`` (:class:`_Unfinished`), when the caller's descriptor may be closed.
     """
-
-    _has_ended = True
 
     def __init__(
         self,
@@ -137,14 +135,10 @@ class Staged:
                 raise OSError(EPERM, "nothing can be replaced in an append-only directory")
             self._in_place = True
             self.name = os.fsdecode(final)
-        self._has_ended = False
+        self.__class__ = _Unfinished
 
     def __enter__(self) -> Self:
         return self
-
-    def __del__(self) -> None:
-        if not self._has_ended:
-            self.end(InterruptedError())
 
     def __exit__(
         self,
@@ -166,7 +160,8 @@ class Staged:
 
     def end(self, error: BaseException | None) -> None:
         """Remove what is under the temporary name, if there was an error."""
-        self._has_ended = True
+        # What a signal handler raises in __del__ is lost, and this needs none any more.
+        self.__class__ = Staged
         # First of all: the process may have run out of descriptors.
         for held in (self._replaced, self._lock):
             if held is not None:
@@ -211,6 +206,13 @@ class Staged:
             follow_symlinks=False,
         )
         os.unlink(temporary, dir_fd=self.dirfd)
+
+
+class _Unfinished(Staged):
+    """One whose :meth:`end` has not been called."""
+
+    def __del__(self) -> None:
+        self.end(InterruptedError())
 
 
 @contextmanager
