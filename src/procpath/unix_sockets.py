@@ -82,8 +82,12 @@ def connect(target: int, kind: int) -> socket.socket:
             attempt.ended.acquire()
         finally:
             attempt.is_given_up = True
-        if attempt.error is not None:
-            raise attempt.error
+        error, attempt.error = attempt.error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # A frame that keeps the error which passed it is a cycle.
     except BaseException:
         connection.close()
         raise

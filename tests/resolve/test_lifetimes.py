@@ -73,7 +73,7 @@ def interrupted_and_leaked(operation: Callable[[], object]) -> tuple[int, int]:
 
 
 INTERRUPTED: dict[str, Callable[[RootedPath], object]] = {
-    "stat": lambda path: path.stat(),
+    "stat": lambda path: (path / "below").stat(),
     "exists": lambda path: path.exists(),
     "read_bytes": lambda path: path.read_bytes(),
     "write_bytes": lambda path: path.write_bytes(b"text"),
@@ -316,3 +316,36 @@ def test_a_closed_root_refuses_what_it_is_asked_about(
     ):
         with pytest.raises(ClosedRootError):
             ask()
+
+
+FAILING: dict[str, Callable[[RootedPath], object]] = {
+    "stat": lambda path: (path / "below").stat(),
+    "open": lambda path: path.open(),
+    "scan": lambda path: list(path.scan()),
+    "rmtree": lambda path: path.rmtree(),
+    "connect": lambda path: path.connect(),
+    "rename": lambda path: path.rename(path / "below"),
+    "mkdir": lambda path: (path / "a/b").mkdir(parents=True),
+    "setxattr": lambda path: path.setxattr("user.of a fifo", b""),
+}
+
+
+@pytest.mark.parametrize("operation", FAILING)
+@resolvers
+def test_an_error_that_is_dropped_keeps_no_root_open(
+    resolver: Resolver, operation: str, tmp_path: pathlib.Path
+) -> None:
+    """No frame that the error has passed refers to it: the cycle would wait for a collection."""
+    os.mkfifo(tmp_path / "fifo")
+    VerifiedProc.default().self_fd().fileno()
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(os.listdir("/proc/self/fd"))
+        path = RootedPath(Root.at(tmp_path, resolver=resolver), "fifo")
+        with pytest.raises(OSError):
+            FAILING[operation](path)
+        del path
+        assert len(os.listdir("/proc/self/fd")) == before
+    finally:
+        gc.enable()

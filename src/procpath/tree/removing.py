@@ -49,7 +49,10 @@ _ITSELF = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT
 
 def reraise(function: Callable[..., object], path: str, error: OSError) -> NoReturn:
     """Raise the error, which ends the removal."""
-    raise error
+    try:
+        raise error
+    finally:
+        del error  # A frame that keeps the error which passed it is a cycle; it keeps the root.
 
 
 def ignore(function: Callable[..., object], path: str, error: OSError) -> None:
@@ -230,10 +233,13 @@ class _Removal:
         return [*(frame.name for frame in self._frames), *last][1:]
 
     def _report(self, function: Callable[..., object], names: list[str], error: OSError) -> None:
-        if isinstance(error, UnverifiedProcError):
-            raise error
-        path = self._place.below(names)
-        self._on_error(function, path, about(error, path))
+        try:
+            if isinstance(error, UnverifiedProcError):
+                raise error
+            path = self._place.below(names)
+            self._on_error(function, path, about(error, path))
+        finally:
+            del error
 
 
 class _SameRemoval(_Removal):

@@ -378,10 +378,13 @@ class _Scan(Generic[P]):
         return self.root.resolver.about(error, os.fsencode(path))
 
     def _report(self, error: OSError, path: str) -> None:
-        self.about(error, path)
-        if self._on_error is None or isinstance(error, UnverifiedProcError):
-            raise error
-        self._on_error(error)
+        try:
+            self.about(error, path)
+            if self._on_error is None or isinstance(error, UnverifiedProcError):
+                raise error
+            self._on_error(error)
+        finally:
+            del error  # A frame that keeps the error which passed it is a cycle; it keeps the root.
 
     def _start(self, descent: Descent) -> _Listing[P]:
         start = descent.start
@@ -473,5 +476,8 @@ class _Scan(Generic[P]):
                 entries.close()
 
     def _report_listing(self, error: OSError, listing: _Listing[P]) -> None:
-        if listing.is_start or error.errno not in _VANISHED:
-            self._report(error, listing.text)
+        try:
+            if listing.is_start or error.errno not in _VANISHED:
+                self._report(error, listing.text)
+        finally:
+            del error
