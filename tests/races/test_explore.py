@@ -325,6 +325,33 @@ def test_a_victim_that_dies_is_told() -> None:
     assert outcome.result.returncode == -signal.SIGKILL
 
 
+def test_a_victim_that_stops_itself_hangs() -> None:
+    (outcome,) = explore(lambda _: os.kill(os.getpid(), signal.SIGSTOP), TREE, [])
+    assert outcome.hung
+
+
+def test_a_victim_that_closes_all_descriptors_is_told() -> None:
+    def close_all(directory: Path) -> None:
+        os.closerange(3, 1_000)
+        read_by_name(directory)
+
+    alone, attacked = explore(close_all, TREE, [EXCHANGE])
+    assert "closed all descriptors" in str(alone.result)
+    assert attacked.escaped
+
+
+@pytest.mark.parametrize("link", ["self/root", "{pid}/root", "self/cwd", "thread-self/root"])
+def test_a_path_through_a_magic_link_counts(link: str) -> None:
+    def read(directory: Path) -> bytes:
+        os.chdir("/")
+        start = link.format(pid=os.getpid())
+        return Path(f"/proc/{start}{directory}/app/conf").read_bytes()
+
+    explored = explore(read, TREE, [EXCHANGE])
+    assert [call.name for call in explored.calls] == ["openat"]
+    assert next(explored.failures).result == CANARY
+
+
 def test_children_and_threads_of_a_victim_are_told_and_ended() -> None:
     def fork(directory: Path) -> int:
         pid = os.fork()

@@ -146,6 +146,40 @@ def test_a_race_shrinks_to_one_move_before_one_call(reader: zoo.Reader) -> None:
     assert len(tree) - len(["/"]) <= 2, tree
 
 
+def scans_after_a_check(root: Path) -> list[bytes]:
+    return [
+        entry.read_bytes()
+        for entry in sorted(root.iterdir())
+        if entry.is_file() and not entry.is_symlink()
+    ]
+
+
+@st.composite
+def aimed_attacks(draw: st.DrawFn) -> tuple[Tree, list[tuple[int, Move]]]:
+    tree = draw(hostile_trees(max_size=4))
+    return tree, draw(schedules(tree, victim=scans_after_a_check))
+
+
+@pytest.mark.slow
+def test_schedules_that_know_the_victim_find_its_race() -> None:
+    def is_raced(attack: tuple[Tree, list[tuple[int, Move]]]) -> bool:
+        return play(scans_after_a_check, *attack).escaped != ()
+
+    tree, schedule = find(aimed_attacks(), is_raced, settings=SEARCH)
+    assert len(schedule) == 1, (tree, schedule)
+
+
+def test_schedules_of_a_victim_lie_before_its_calls() -> None:
+    def are_there(schedule: list[tuple[int, Move]]) -> bool:
+        return all(before <= 1 for before, _ in schedule) and schedule != []
+
+    chosen = schedules(TREE, victim=partial(read, zoo.joins))
+    with pytest.raises(NoSuchExample):
+        find(chosen, lambda one: not are_there(one), settings=settings(SEARCH, max_examples=20))
+    # A victim without a call has no place for a move.
+    assert find(schedules(TREE, victim=lambda _: None), lambda one: True, settings=SEARCH) == []
+
+
 @example(tree=TREE, schedule=[(1, Exchange("/a", "/b"))]).xfail(raises=AssertionError)
 @example(tree=TREE, schedule=[(1, Replace("/a", Symlink(HOST + "/a")))]).xfail(
     raises=AssertionError

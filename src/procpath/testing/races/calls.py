@@ -217,10 +217,7 @@ class CallReader:
         """Return where a path starts, None for the root, and where it leads by its text."""
         if path is not None and path.startswith("/"):
             root = os.readlink(f"/proc/{tid}/root").rstrip("/")
-            found = _SELF_FD.fullmatch(path)
-            if found is not None:
-                return None, _link(tid, f"fd/{found[1]}") + (found[2] or "")
-            return None, root + path
+            return None, _through_magic_link(tid, path) or root + path
         if directory is None or directory == uapi.AT_FDCWD:
             start = _link(tid, "cwd")
         else:
@@ -231,7 +228,8 @@ class CallReader:
             # The magic link of a descriptor: it leads to what the descriptor holds.
             number, slash, rest = path.partition("/")
             return start, _link(tid, f"fd/{number}") + slash + rest
-        return start, os.path.join(start, path)
+        full = os.path.join(start, path)
+        return start, _through_magic_link(tid, full) or full
 
     def _is_inside(self, path: str) -> bool:
         return path == self._base or path.startswith(self._base + "/")
@@ -250,9 +248,28 @@ class CallReader:
         return path
 
 
-_SELF_FD = re.compile(r"(?:/proc/(?:self|thread-self|\d+)|/dev)/fd/(\d+)(/.*)?", re.DOTALL)
+_MAGIC_LINK = re.compile(
+    r"(?:/proc/(?:self|thread-self|(?P<pid>\d+))(?:/task/\d+)?/(?P<link>cwd|root|fd/\d+)"
+    r"|/dev/(?P<device_fd>fd/\d+))(?P<rest>/.*)?",
+    re.DOTALL,
+)
 # Of a procfs that is mounted, or of a private one: /proc/7/fd, /7/task/7/fd.
 _FD_DIRECTORY = re.compile(r"(?:^|/)\d+/fd$")
+
+
+def _through_magic_link(tid: int, path: str) -> str | None:
+    """Return where a path leads that begins with a magic link; None if it does not."""
+    found = _MAGIC_LINK.fullmatch(path)
+    if found is None:
+        return None
+    link, rest = found["link"] or found["device_fd"], found["rest"] or ""
+    if found["pid"] is None or link.startswith("fd/"):
+        # A descriptor is looked up in the thread itself: its procfs may have other PIDs.
+        return _link(tid, link).rstrip("/") + rest
+    try:
+        return _link(int(found["pid"]), link).rstrip("/") + rest
+    except PermissionError:
+        return None  # of a process that is not the victim's to look into either
 
 
 def _link(tid: int, name: str) -> str:

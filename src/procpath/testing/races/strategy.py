@@ -11,26 +11,81 @@ except ModuleNotFoundError as _error:
         raise
     raise ImportError("schedules() needs Hypothesis: pip install 'rootedpath[testing]'") from None
 
-from procpath.testing.races.moves import Move, moves_of, require_moves
-from procpath.testing.tree import Tree
+from procpath.testing.races.calls import Call
+from procpath.testing.races.exploration import play
+from procpath.testing.races.moves import Move, Replace, moves_of, require_moves
+from procpath.testing.races.victim import Victim, require_support, require_victim
+from procpath.testing.surroundings import HOST
+from procpath.testing.tree import Symlink, Tree
 
 
 def schedules(
-    tree: Tree, moves: Iterable[Move] | None = None, *, calls: int = 20, most: int = 3
+    tree: Tree,
+    moves: Iterable[Move] | None = None,
+    *,
+    victim: Victim | None = None,
+    calls: int = 20,
+    most: int = 3,
 ) -> st.SearchStrategy[list[tuple[int, Move]]]:
     """Schedules of up to ``most`` moves before the first ``calls`` calls of a victim.
 
-    ``moves`` are those that the attacker may make, all that ``tree`` offers if None. A move
-    behind the victim's last call does nothing. Shrinks to one move before the first call. ::
+    ``moves`` are those that the attacker may make, all that ``tree`` offers if None. With a
+    ``victim``, it is run once, and the moves are made before its own calls, most of them to what
+    the call names: this finds far more than ``calls`` alone. A move behind the victim's last call
+    does nothing. Shrinks to one move before the first call. ::
 
         @given(tree=hostile_trees(), data=st.data())
         def test_the_scanner_is_confined(tree, data):
-            assert_confined(scan, tree, data.draw(schedules(tree)))
+            assert_confined(scan, tree, data.draw(schedules(tree, victim=scan)))
+
+    Raises ValueError and RaceError as explore() does.
     """
     chosen = moves_of(tree) if moves is None else list(moves)
     require_moves(tree, chosen)
     if not chosen:
         return st.just([])
-    # Most victims make few calls, and a move behind the last one is lost.
-    places = st.integers(1, min(3, calls)) | st.integers(1, calls)
-    return st.lists(st.tuples(places, st.sampled_from(chosen)), max_size=most)
+    if victim is None:
+        # Most victims make few calls, and a move behind the last one is lost.
+        places = st.integers(1, min(3, calls)) | st.integers(1, calls)
+        offered = st.sampled_from(chosen)
+        if leading := [move for move in chosen if _leads_out(move)]:
+            offered = st.sampled_from(leading) | offered
+        placed = st.tuples(places, offered)
+        return st.lists(placed, min_size=1, max_size=most)
+    require_victim(victim)
+    require_support()
+    made = play(victim, tree, ()).calls
+    if not made:
+        return st.just([])
+    placed = st.tuples(st.integers(1, len(made)), st.sampled_from(chosen))
+    aimed = [
+        (number, move)
+        for number, call in enumerate(made, 1)
+        for move in chosen
+        if _concerns(move, call)
+    ]
+    if aimed:
+        placed = st.sampled_from(aimed) | placed
+    if leading_here := [(number, move) for number, move in aimed if _leads_out(move)]:
+        placed = st.sampled_from(leading_here) | placed
+    return st.lists(placed, min_size=1, max_size=most)
+
+
+def _leads_out(move: Move) -> bool:
+    """Whether it puts a symlink to a canary somewhere: that finds most holes at once."""
+    return (
+        isinstance(move, Replace)
+        and isinstance(move.node, Symlink)
+        and (move.node.target + "/").startswith(HOST + "/")
+    )
+
+
+def _concerns(move: Move, call: Call) -> bool:
+    """Whether the move is made to what the call names, or to a directory on the way there."""
+    named = [path.replace(" : ", "/") for path in call.paths]
+    return any(
+        f"{path}/".startswith(f"{{root}}{value}/")
+        for path in named
+        for value in vars(move).values()
+        if isinstance(value, str)
+    )

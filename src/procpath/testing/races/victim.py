@@ -9,6 +9,7 @@ import select
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -36,6 +37,8 @@ _ASLEEP = 1.0
 """seconds without a call, and with no thread running, after which a victim hangs"""
 _PATIENCE = 60.0
 """seconds after which any victim hangs"""
+_NO_REPORT = 0xCC
+"""exit status of a victim that has closed the pipe for its result"""
 
 
 class RaceError(Exception):
@@ -254,8 +257,18 @@ def _call(function: Callable[[Path], object], directory: Path, writer: int) -> N
     except Exception as unpicklable:
         text = f"{result!r} ({unpicklable})"
         report = pickle.dumps((TypeError(f"the victim's result must pickle: {text}"), frames))
+    if not _is_pipe(writer):
+        # Another file may have the number now: nothing is written to it.
+        os._exit(_NO_REPORT)
     with open(writer, "wb", closefd=False) as pipe:
         pipe.write(report)
+
+
+def _is_pipe(fd: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(fd).st_mode)
+    except OSError:
+        return False
 
 
 def _frames(error: BaseException) -> list[tuple[str, int, str, None]]:
@@ -313,8 +326,11 @@ class _Supervision:
                 now, activity = time.monotonic(), self._activity()
                 if activity is None or activity != spent:
                     spent, last = activity, now
-                if now - last > _ASLEEP or now - begun > _PATIENCE:
+                if now - last > _ASLEEP:
                     self._hung = f"the victim did nothing for {now - last:.1f} seconds"
+                    break
+                if now - begun > _PATIENCE:
+                    self._hung = f"the victim was not done after {now - begun:.0f} seconds"
                     break
         self._child.kill()
         self._child.wait()
@@ -335,7 +351,8 @@ class _Supervision:
                         lines = file.read().split(b"\n")
                     fields = (line.partition(b":") for line in lines)
                     status = {name: value for name, _, value in fields}
-                    if status[b"State"].split()[0] not in (b"S", b"Z", b"X"):
+                    # Asleep, stopped, or dead: see proc_pid_status(5).
+                    if status[b"State"].split()[0] not in (b"S", b"T", b"t", b"Z", b"X"):
                         return None
                     # How often it has slept: a victim that polls is not one that hangs.
                     done.append((task, status[b"voluntary_ctxt_switches"]))
@@ -395,7 +412,10 @@ class _Supervision:
             run.result = VictimHungError(self._hung)
         elif not self._report:
             code = os.waitstatus_to_exitcode(self._child.wait())
-            run.result = VictimDiedError(f"the victim ended with {_told(code)}")
+            why = f"the victim ended with {_told(code)}"
+            if code == _NO_REPORT:
+                why = "the victim closed all descriptors, so that its result is lost"
+            run.result = VictimDiedError(why)
         else:
             try:
                 run.result, frames = pickle.loads(self._report)
