@@ -243,6 +243,7 @@ def test_a_call_fails_from_outside() -> None:
         (lambda path: path.lstat(), "the status of something outside came out"),
         (lambda path: os.listdir(path.parent), "the name of a canary came out"),
         (lambda path: path.with_name("new").mkdir(), "created"),
+        (lambda path: path.parents[1].joinpath("stolen").hardlink_to(path), "linked"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -251,6 +252,14 @@ def test_whatever_happens_to_a_canary_is_seen(attack: Callable[[Path], object], 
     assert any(told.startswith(way) for told in outcome.escaped), str(outcome)
     alone = exploration.play(lambda root: attack(root / "app/conf"), TREE, [])
     assert alone.escaped == ()
+
+
+def test_a_link_to_a_file_that_was_moved_out_is_not_one_to_a_canary() -> None:
+    def link(directory: Path) -> None:
+        fd = os.open(directory / "app", os.O_PATH)
+        os.link("conf", "again", src_dir_fd=fd, dst_dir_fd=fd)
+
+    assert exploration.play(link, TREE, [(2, MoveOut("/app"))]).escaped == ()
 
 
 @pytest.mark.parametrize(

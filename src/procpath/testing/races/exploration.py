@@ -112,6 +112,9 @@ def play_on(stage: Stage, victim: Victim, schedule: Schedule) -> Outcome:
     own_mounts = any(isinstance(move, Mount) for _, move in schedule)
     run = run_victim(victim, place.directory, place.base, stopped, own_mounts=own_mounts)
     ways += stage.seen()
+    if any(call.name in ("link", "linkat") for call in run.calls):
+        ways += stage.linked()
+        stage.seen()  # that it was looked for
     if ways:
         stage.discard()
     attacker.tidy()

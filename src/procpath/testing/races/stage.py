@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -66,6 +67,20 @@ class Stage(Closing):
     def seen(self) -> list[str]:
         """Return what has happened to the canaries since the last call."""
         return self._watch.seen()
+
+    def linked(self) -> list[str]:
+        """Return which canaries have got another name: inotify(7) on directories misses that."""
+        if self._place is None:
+            return []
+        names = []
+        for directory in _directories(self._place):
+            for entry in os.scandir(directory):
+                status = entry.stat(follow_symlinks=False)
+                # What was moved out of the tree is not a canary, and may have several names.
+                is_canary = (status.st_dev, status.st_ino) in self.identities
+                if is_canary and stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+                    names.append(os.path.relpath(entry.path, self._place.base))
+        return ["linked {outside}/" + name for name in names]
 
 
 @contextmanager
