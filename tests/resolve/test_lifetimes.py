@@ -73,7 +73,7 @@ def interrupted_and_leaked(operation: Callable[[], object]) -> tuple[int, int]:
 
 
 INTERRUPTED: dict[str, Callable[[RootedPath], object]] = {
-    "stat": lambda path: (path / "below").stat(),
+    "stat": lambda path: path.stat(),
     "exists": lambda path: path.exists(),
     "read_bytes": lambda path: path.read_bytes(),
     "write_bytes": lambda path: path.write_bytes(b"text"),
