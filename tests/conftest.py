@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -129,8 +130,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+def _print_seconds(reporter: pytest.TerminalReporter) -> None:
+    """Print how long the tests of each directory took, those that took longest first."""
+    seconds: Counter[str] = Counter()
+    for reports in reporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.partition("::")[0].rpartition("/")[0]] += report.duration
+    reporter.section("seconds of each directory")
+    reporter.line(", ".join(f"{name} {spent:.0f}" for name, spent in seconds.most_common(25)))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     figures.print_sums(terminalreporter)
+    _print_seconds(terminalreporter)
     skipped = _skipped_where_forbidden(terminalreporter.config)
     if skipped:
         terminalreporter.section("skipped, though PROCPATH_NO_SKIPS is set", red=True)
