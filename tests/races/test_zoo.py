@@ -118,11 +118,19 @@ def test_no_exploration_catches_writing_by_rooted_path(victim: Callable[[Path], 
 
 
 @st.composite
-def attacks(draw: st.DrawFn) -> tuple[Tree, str, list[tuple[int, Move]]]:
+def attacks(draw: st.DrawFn, reader: zoo.Reader) -> tuple[Tree, str, list[tuple[int, Move]]]:
     tree = draw(trees(max_size=2))
     files = [path for path, node in tree.items() if isinstance(node, File)]
     assume(files)
-    return tree, draw(st.sampled_from(files)), draw(schedules(tree, calls=12))
+    path = draw(st.sampled_from(files))
+    return tree, path, draw(schedules(tree, victim=victim_of(reader, path)))
+
+
+def victim_of(reader: zoo.Reader, path: str) -> Callable[[Path], bytes | None]:
+    def victim(root: Path) -> bytes | None:
+        return answer(partial(reader, root, path))  # type: ignore[return-value]
+
+    return victim
 
 
 def is_led_out_by_a_race(
@@ -130,9 +138,7 @@ def is_led_out_by_a_race(
 ) -> bool:
     tree, path, schedule = attack
 
-    def victim(root: Path) -> bytes | None:
-        return answer(partial(reader, root, path))  # type: ignore[return-value]
-
+    victim = victim_of(reader, path)
     attacked = play(victim, tree, schedule) if schedule else None
     return attacked is not None and attacked.escaped != () and not play(victim, tree, []).escaped
 
@@ -141,7 +147,9 @@ def is_led_out_by_a_race(
 @pytest.mark.parametrize("reader", one_in(4, zoo.READERS))
 def test_a_race_shrinks_to_one_move_before_one_call(reader: zoo.Reader) -> None:
     search = settings(SEARCH, max_examples=1000)
-    tree, _, schedule = find(attacks(), partial(is_led_out_by_a_race, reader), settings=search)
+    tree, _, schedule = find(
+        attacks(reader), partial(is_led_out_by_a_race, reader), settings=search
+    )
     assert len(schedule) == 1
     assert len(tree) - len(["/"]) <= 2, tree
 

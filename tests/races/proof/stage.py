@@ -211,7 +211,7 @@ def _open_numbers() -> set[int]:
 
 
 def _left_open(before: set[int], host: Path) -> list[str]:
-    if _open_numbers() > before:
+    if _open_numbers() - before:
         # The thread of an interrupted connect() ends a moment later.
         end = time.monotonic() + 20
         while len(os.listdir("/proc/self/task")) > 1 and time.monotonic() < end:

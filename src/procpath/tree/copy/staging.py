@@ -135,7 +135,8 @@ class Staged:
                 raise OSError(EPERM, "nothing can be replaced in an append-only directory")
             self._in_place = True
             self.name = os.fsdecode(final)
-        self.__class__ = _Unfinished
+        unfinished: Staged = self
+        unfinished.__class__ = _Unfinished
 
     def __enter__(self) -> Self:
         return self
@@ -161,7 +162,8 @@ class Staged:
     def end(self, error: BaseException | None) -> None:
         """Remove what is under the temporary name, if there was an error."""
         # What a signal handler raises in __del__ is lost, and this needs none any more.
-        self.__class__ = Staged
+        ended: Staged = self
+        ended.__class__ = Staged
         # First of all: the process may have run out of descriptors.
         for held in (self._replaced, self._lock):
             if held is not None:
