@@ -135,8 +135,7 @@ class Staged:
                 raise OSError(EPERM, "nothing can be replaced in an append-only directory")
             self._in_place = True
             self.name = os.fsdecode(final)
-        unfinished: Staged = self
-        unfinished.__class__ = _Unfinished
+        _become(self, _Unfinished)
 
     def __enter__(self) -> Self:
         return self
@@ -162,8 +161,7 @@ class Staged:
     def end(self, error: BaseException | None) -> None:
         """Remove what is under the temporary name, if there was an error."""
         # What a signal handler raises in __del__ is lost, and this needs none any more.
-        ended: Staged = self
-        ended.__class__ = Staged
+        _become(self, Staged)
         # First of all: the process may have run out of descriptors.
         for held in (self._replaced, self._lock):
             if held is not None:
@@ -215,6 +213,10 @@ class _Unfinished(Staged):
 
     def __del__(self) -> None:
         self.end(InterruptedError())
+
+
+def _become(staged: Staged, kind: type[Staged]) -> None:
+    staged.__class__ = kind
 
 
 @contextmanager
