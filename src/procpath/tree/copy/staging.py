@@ -119,7 +119,7 @@ class Staged:
         it is to replace something in such a directory.
         """
         self._directory = dup(dirfd)
-        self.dirfd = self._directory.value
+        self.dirfd: int = self._directory.value
         self._final = final
         self._replaced = replaced
         self.name: str = f"{PREFIX}{secrets.token_hex(8)}"
