@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -62,6 +63,9 @@ class _Interrupter:
         self._raised = False
         self._opened: list[int] = []
         signal.signal(signal.SIGALRM, self._handle)
+        # An iterator of os.scandir() that an interrupt keeps from being assigned warns as it goes,
+        # and pytest keeps the warning, with the frames that it passed and what those hold open.
+        sys.unraisablehook = lambda unraisable: None
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         while frame is not None and not frame.f_code.co_filename.startswith(_PACKAGE):

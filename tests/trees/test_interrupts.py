@@ -6,6 +6,7 @@ import gc
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -40,6 +41,9 @@ def interrupt_at_random(operation: Callable[[], object], prepare: Callable[[], N
         opened.extend(os.open("/dev/null", os.O_RDONLY) for _ in range(3))
         raise Interrupted
 
+    # An iterator of os.scandir() that an interrupt keeps from being assigned warns as it goes, and
+    # pytest keeps the warning, with the frames that it passed and what those hold open.
+    sys.unraisablehook = lambda unraisable: None
     before = signal.signal(signal.SIGALRM, handle)
     interrupts = 0
     longest = 0.0005
