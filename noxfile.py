@@ -1,6 +1,6 @@
 """Sessions for work on procpath: ``nox`` runs the quick tests and the linters.
 
-    nox -s quick            the tests of an edit, in under two minutes
+    nox -s quick            the tests of an edit, in a few minutes
     nox -s full             every test in its long form, on every Python that is here
     nox -s lint             ruff, mypy and pyright
     nox -s docs             the documentation, into build/site

@@ -175,9 +175,11 @@ def utime(
 @contextmanager
 def attributes(root: Root, path: bytes, follow_symlinks: bool) -> Iterator[HeldAttributes]:
     """Hold the file, and give its extended attributes (xattr(7))."""
+    # Of one resolver, since another thread may close the root meanwhile.
+    resolver = root.resolver
     try:
-        with root.find(path) if follow_symlinks else root.find_last(path) as fd:
-            yield HeldAttributes(fd, root.resolver.require_openable)
+        with resolver.find(path) if follow_symlinks else resolver.find_last(path) as fd:
+            yield HeldAttributes(fd, resolver.require_openable)
     except OSError as error:
         raise about(error, path, root.note) from None
 
@@ -187,10 +189,11 @@ def changeable_attributes(
     root: Root, path: bytes, follow_symlinks: bool
 ) -> Iterator[HeldAttributes]:
     """Do as :func:`attributes`, to change them."""
+    resolver = root.resolver
     try:
-        with root.find(path) if follow_symlinks else root.find_last(path) as fd:
-            root.resolver.require_changeable(fd)
-            yield HeldAttributes(fd, root.resolver.require_openable)
+        with resolver.find(path) if follow_symlinks else resolver.find_last(path) as fd:
+            resolver.require_changeable(fd)
+            yield HeldAttributes(fd, resolver.require_openable)
     except OSError as error:
         raise about(error, path, root.note) from None
 
