@@ -1,8 +1,7 @@
 """What is timed: an operation on a RootedPath beside the same by plain pathlib on the same tree.
 
 pathlib does one lookup that may lead anywhere; a RootedPath has to stay inside. The limits are
-ratios of ours to pathlib's, which a machine's speed does not change. Rests on nothing but
-:class:`procpath.RootedPath` and a directory to make the tree in.
+ratios of ours to pathlib's, which a machine's speed does not change.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ nothing is shared with :mod:`procpath.resolve`, so that the two can be held agai
 other and against a chrooted process.
 
 Where the manual pages are silent, the order of errors is that of ``fs/namei.c`` of Linux 6.
-Rests on :mod:`procpath.errors` and :mod:`procpath.testing.tree` alone.
 """
 
 from __future__ import annotations

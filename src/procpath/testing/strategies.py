@@ -2,8 +2,8 @@
 
 ``names()``, ``targets()``, ``trees()``, ``hostile_trees()`` and ``in_root_paths(tree)``
 shrink towards few entries, short names and plain symlinks, so that what a failing test
-prints is a :class:`~procpath.testing.Tree` small enough to see the hole in. Rests on
-Hypothesis (the extra ``testing``) and :mod:`procpath.testing.tree`.
+prints is a :class:`~procpath.testing.Tree` small enough to see the hole in. Needs
+Hypothesis (the extra ``testing``).
 """
 
 from __future__ import annotations
