@@ -334,6 +334,7 @@ def test_a_directory_that_may_not_be_read_is_an_error(tmp_path: Path) -> None:
     write(tmp_path / "open/file")
     write(tmp_path / "shut/file")
     write(tmp_path / "unsearchable/file")
+    os.mkfifo(tmp_path / "unsearchable/fifo")
     reachable(tmp_path)
     tmp_path.chmod(0o755)
     (tmp_path / "shut").chmod(0o300)
@@ -345,7 +346,7 @@ def test_a_directory_that_may_not_be_read_is_an_error(tmp_path: Path) -> None:
         found = {}
         for entry in RootedPath(root).scan(on_error=errors.append):
             found[str(entry.path)] = entry.is_file()
-            if entry.depth == 2 and "unsearchable" in str(entry.path):
+            if str(entry.path) == "/unsearchable/file":
                 for act in (entry.stat, entry.open, entry.read_bytes):
                     with pytest.raises(PermissionError) as caught:
                         act()
@@ -355,6 +356,7 @@ def test_a_directory_that_may_not_be_read_is_an_error(tmp_path: Path) -> None:
             "/open/file": True,
             "/shut": False,
             "/unsearchable": False,
+            "/unsearchable/fifo": False,
             "/unsearchable/file": True,
         }
         assert [(error.errno, error.filename) for error in errors] == [(errno.EACCES, "/shut")]

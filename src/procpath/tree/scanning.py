@@ -11,6 +11,7 @@ import io
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from errno import ENOENT, ENOTDIR, EXDEV
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, overload
@@ -58,6 +59,13 @@ class _Unsearchable:
 
     def stat(self, *, follow_symlinks: bool) -> os.stat_result:
         return os.stat(self.name, dir_fd=self._dirfd, follow_symlinks=follow_symlinks)
+
+
+def _require_present(special: os.DirEntry[str]) -> None:
+    """Raise FileNotFoundError if the entry, which has no type, has none since it has vanished."""
+    # A type that was not in the list would have raised this for is_file() already.
+    with suppress(PermissionError):
+        special.stat(follow_symlinks=False)
 
 
 class Entry(Generic[P]):
@@ -447,8 +455,7 @@ class _Scan(Generic[P]):
                         if not raw.is_file(follow_symlinks=False):
                             is_dir = raw.is_dir(follow_symlinks=False)
                             if not (is_dir or raw.is_symlink()):
-                                # Special, or without a type since it has vanished.
-                                raw.stat(follow_symlinks=False)
+                                _require_present(raw)
                     except FileNotFoundError:
                         continue
                     except OSError as error:
