@@ -1,4 +1,7 @@
-"""An extension of griffe: the roles in docstrings (``:meth:`copy```) become links of Markdown."""
+"""An extension of griffe for the reference: links, and the version that each name was added in.
+
+The roles in docstrings (``:meth:`copy```) become links of Markdown.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,12 @@ import griffe
 _ROLE = re.compile(r":(?:attr|class|exc|func|meth|mod):`~?([\w.]+)`")
 
 
+# As the docstring of the package says. Later ones are in the docstring of what was added.
+_FIRST_VERSION = "*Added in version 0.1.*"
+
+
 class Roles(griffe.Extension):
-    """Replaces the roles of each public docstring, once the package is loaded."""
+    """Changes each public docstring, once the package is loaded."""
 
     def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:
         """Go through everything public."""
@@ -21,7 +28,8 @@ class Roles(griffe.Extension):
             for each in [shown] if shown.is_module else _with_members(shown):
                 if each.docstring is not None and each.path not in done:
                     done.add(each.path)
-                    each.docstring.value = _linked(each.docstring.value, where, public)
+                    text = _linked(each.docstring.value, where, public)
+                    each.docstring.value = text if each.is_module else _dated(text)
 
 
 def _public_names(pkg: griffe.Module) -> dict[str, Any]:
@@ -43,6 +51,16 @@ def _with_members(shown: Any) -> list[Any]:
     """Return an object and, of a class, its members and those that it inherits."""
     members = shown.all_members.values() if shown.is_class else ()
     return [shown, *(each.final_target if each.is_alias else each for each in members)]
+
+
+def _dated(text: str) -> str:
+    """Return ``text`` with the version before its first section or at its end."""
+    if "Added in version" in text:
+        return text
+    prose, heading, rest = re.split(
+        r"(\n+(?:Attributes|Examples|Parameters):\n|\Z)", text, maxsplit=1
+    )
+    return f"{prose.rstrip()}\n\n{_FIRST_VERSION}\n{heading}{rest}"
 
 
 def _linked(text: str, where: str, public: dict[str, Any]) -> str:

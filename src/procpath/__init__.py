@@ -10,6 +10,8 @@
 
 Names are imported when they are first used. On a system that procpath does not support, the
 first use raises ImportError; importing the package does not.
+
+What does not say when it was added was added in version 0.1.
 """
 
 from __future__ import annotations

@@ -122,6 +122,11 @@ class Container:
 
         Empty for a kernel thread. Reading it may block for ever: a process can map its memory
         from a FUSE server of its own.
+
+        Examples:
+            >>> [container] = [each for each in containers() if each.pid == 23309]
+            >>> container.arguments
+            ['sleep', '3600']
         """
         with self._process() as process, process.open("cmdline", "rb") as file:
             raw = file.read(_MOST_OF_A_COMMAND)
@@ -133,6 +138,11 @@ class Container:
 
         It is read when it is asked for, as :attr:`arguments` are. Anything can be in it, control
         characters too.
+
+        Examples:
+            >>> [container] = [each for each in containers() if each.pid == 23309]
+            >>> container.command
+            'sleep 3600'
         """
         from shlex import join
 
@@ -144,6 +154,11 @@ class Container:
 
         The file is read when this is asked for, 64 KiB at most. Reading it may block for ever:
         a container can have its files on a FUSE server of its own.
+
+        Examples:
+            >>> [container] = [each for each in containers() if each.pid == 23309]
+            >>> container.os_release["PRETTY_NAME"]
+            'Cellar Linux 7'
         """
         with self.root() as root:
             for path in _OS_RELEASES:
@@ -167,6 +182,12 @@ class Container:
 
         Raises ``ProcessGoneError``, ``OSError`` (``ESTALE``) if the process has left the container
         meanwhile, and what :meth:`Root.of_process` raises.
+
+        Examples:
+            >>> [container] = [each for each in containers() if each.pid == 23309]
+            >>> with container.root() as root:
+            ...     RootedPath(root, "etc/hostname").read_text()
+            'cellar\\n'
         """
         root = Root._owning(self._process(), options)
         try:

@@ -75,6 +75,10 @@ class LexicalPath:
 
         Override it, as for ``pathlib``, in a subclass that keeps more than the path. Unlike
         the constructor of an unbound :class:`RootedPath` it does not start at ``/``.
+
+        Examples:
+            >>> RootedPath(23309).with_segments("etc", "passwd")
+            RootedPath('etc/passwd', root='/proc/23309/root')
         """
         if self._is_plain:
             path = _new(type(self))
@@ -131,7 +135,12 @@ class LexicalPath:
 
     @property
     def root_handle(self) -> Root:
-        """The :class:`Root` that the path lives in."""
+        """The :class:`Root` that the path lives in.
+
+        Examples:
+            >>> RootedPath(23309).root_handle
+            <Root '/proc/23309/root'>
+        """
         return self._root
 
     def __str__(self) -> str:
@@ -180,7 +189,12 @@ class LexicalPath:
         return self._order >= other._order if self._is_ordered_with(other) else NotImplemented
 
     def joinpath(self, *segments: Segment) -> Self:
-        """Return the path with ``segments`` joined on. An absolute one starts again at the root."""
+        """Return the path with ``segments`` joined on. An absolute one starts again at the root.
+
+        Examples:
+            >>> str(RootedPath(23309, "etc").joinpath("app", "app.conf"))
+            '/etc/app/app.conf'
+        """
         return self.with_segments(self, *segments)
 
     def __truediv__(self, key: Segment) -> Self:
@@ -210,12 +224,22 @@ class LexicalPath:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The components; the first is ``/`` if the path is absolute."""
+        """The components; the first is ``/`` if the path is absolute.
+
+        Examples:
+            >>> RootedPath(23309, "srv/backup.tar.gz").parts
+            ('/', 'srv', 'backup.tar.gz')
+        """
         return self._pure.parts
 
     @property
     def drive(self) -> str:
-        """Always empty, as on every POSIX system."""
+        """Always empty, as on every POSIX system.
+
+        Examples:
+            >>> RootedPath(23309, "srv/backup.tar.gz").drive
+            ''
+        """
         return ""
 
     @property
@@ -223,61 +247,114 @@ class LexicalPath:
         """``/`` if the path is absolute, else empty.
 
         For the :class:`Root` see :attr:`root_handle`.
+
+        Examples:
+            >>> RootedPath(23309, "srv/backup.tar.gz").root
+            '/'
         """
         return self._pure.root
 
     @property
     def anchor(self) -> str:
-        """As :attr:`root`."""
+        """As :attr:`root`.
+
+        Examples:
+            >>> RootedPath(23309, "srv/backup.tar.gz").anchor
+            '/'
+        """
         return self._pure.root
 
     @property
     def name(self) -> str:
-        """The last component, or empty."""
+        """The last component, or empty.
+
+        Examples:
+            >>> RootedPath(23309, "srv/backup.tar.gz").name
+            'backup.tar.gz'
+        """
         return self._pure.name
 
     @property
     def suffix(self) -> str:
-        """The last component's last suffix with its dot, or empty."""
+        """The last component's last suffix with its dot, or empty.
+
+        Examples:
+            >>> RootedPath(23309, "srv/backup.tar.gz").suffix
+            '.gz'
+        """
         name = self.name.lstrip(".")
         dot = name.rfind(".")
         return name[dot:] if dot >= 0 else ""
 
     @property
     def suffixes(self) -> list[str]:
-        """The last component's suffixes, each with its dot."""
+        """The last component's suffixes, each with its dot.
+
+        Examples:
+            >>> RootedPath(23309, "srv/backup.tar.gz").suffixes
+            ['.tar', '.gz']
+        """
         return ["." + suffix for suffix in self.name.lstrip(".").split(".")[1:]]
 
     @property
     def stem(self) -> str:
-        """The last component without its last suffix."""
+        """The last component without its last suffix.
+
+        Examples:
+            >>> RootedPath(23309, "srv/backup.tar.gz").stem
+            'backup.tar'
+        """
         suffix = self.suffix
         return self.name[: -len(suffix)] if suffix else self.name
 
     @property
     def parent(self) -> Self:
-        """The path without its last component. Links are not looked at."""
+        """The path without its last component. Links are not looked at.
+
+        Examples:
+            >>> str(RootedPath(23309, "srv/backup.tar.gz").parent)
+            '/srv'
+        """
         pure = self._pure
         parent = pure.parent
         return self if parent is pure else self._normalized(str(parent))
 
     @property
     def parents(self) -> Sequence[Self]:
-        """The paths above, nearest first."""
+        """The paths above, nearest first.
+
+        Examples:
+            >>> [str(path) for path in RootedPath(23309, "srv/backup.tar.gz").parents]
+            ['/srv', '/']
+        """
         return _Parents(self)
 
     def as_posix(self) -> str:
-        """Return ``str(self)``."""
+        """Return ``str(self)``.
+
+        Examples:
+            >>> RootedPath(23309, "srv/backup.tar.gz").as_posix()
+            '/srv/backup.tar.gz'
+        """
         return str(self)
 
     def is_absolute(self) -> bool:
-        """Return whether the path begins with ``/``. A relative path counts from there too."""
+        """Return whether the path begins with ``/``. A relative path counts from there too.
+
+        Examples:
+            >>> RootedPath(23309, "srv/backup.tar.gz").is_absolute()
+            True
+        """
         return self._pure.is_absolute()
 
     def with_name(self, name: str) -> Self:
         """Return the path with another last component.
 
         Raises ``ValueError`` if it has none, or ``name`` is not a component.
+
+        Examples:
+            >>> str(RootedPath(23309, "srv/backup.tar.gz").with_name("data.csv"))
+            '/srv/data.csv'
         """
         if not name or "/" in name or name == ".":
             raise ValueError(f"Invalid name {name!r}")
@@ -287,14 +364,24 @@ class LexicalPath:
         return self._normalized(str(self._pure.parent / str.__str__(name)))
 
     def with_stem(self, stem: str) -> Self:
-        """Return the path with another :attr:`stem`."""
+        """Return the path with another :attr:`stem`.
+
+        Examples:
+            >>> str(RootedPath(23309, "srv/backup.tar.gz").with_stem("old"))
+            '/srv/old.gz'
+        """
         suffix = self.suffix
         if suffix and not stem:
             raise ValueError(f"{self!r} has a non-empty suffix")
         return self.with_name(stem + suffix)
 
     def with_suffix(self, suffix: str) -> Self:
-        """Return the path with another :attr:`suffix`; an empty one removes it."""
+        """Return the path with another :attr:`suffix`; an empty one removes it.
+
+        Examples:
+            >>> str(RootedPath(23309, "srv/backup.tar.gz").with_suffix(".xz"))
+            '/srv/backup.tar.xz'
+        """
         stem = self.stem
         if not stem:
             raise ValueError(f"{self!r} has an empty name")
@@ -303,7 +390,12 @@ class LexicalPath:
         return self.with_name(stem + suffix)
 
     def is_relative_to(self, other: Segment) -> bool:
-        """Return whether ``other`` is this path or one of its :attr:`parents`."""
+        """Return whether ``other`` is this path or one of its :attr:`parents`.
+
+        Examples:
+            >>> RootedPath(23309, "srv/backup.tar.gz").is_relative_to("/srv")
+            True
+        """
         path = self._own(other)
         return path == self or path in self.parents
 
@@ -311,6 +403,10 @@ class LexicalPath:
         """Return the relative path from ``other`` to this path; ``walk_up`` allows ``..`` in it.
 
         Raises ``ValueError`` if there is none. Links are not looked at.
+
+        Examples:
+            >>> str(RootedPath(23309, "srv/backup.tar.gz").relative_to("/srv"))
+            'backup.tar.gz'
         """
         start = common = self._own(other)
         steps = 0
@@ -330,6 +426,10 @@ class LexicalPath:
 
         ``**`` means ``*``. ``case_sensitive`` None is as True. Raises ``ValueError`` for an empty
         pattern.
+
+        Examples:
+            >>> RootedPath(23309, "srv/backup.tar.gz").match("*.gz")
+            True
         """
         pattern = self._own(path_pattern)
         parts, patterns = self.parts[::-1], pattern.parts[::-1]
@@ -347,6 +447,10 @@ class LexicalPath:
         """Return whether the whole path matches ``pattern``.
 
         ``**`` is any number of components. ``case_sensitive`` None is as True.
+
+        Examples:
+            >>> RootedPath(23309, "srv/backup.tar.gz").full_match("/srv/**/*.gz")
+            True
         """
         wanted = self._own(pattern)
         text = str(self) if self.parts else ""

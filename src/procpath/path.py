@@ -206,6 +206,10 @@ class RootedPath(LexicalPath, from_segments=True):
         """Return the file's status, like ``os.stat()``. Owner and group IDs are the host's.
 
         With ``follow_symlinks=False`` a link at the end is not followed.
+
+        Examples:
+            >>> RootedPath(23309, "etc/hostname").stat().st_size
+            7
         """
         try:
             raw = self._raw_
@@ -214,7 +218,12 @@ class RootedPath(LexicalPath, from_segments=True):
         return self._root.resolver.stat(raw, follow_symlinks)
 
     def lstat(self) -> os.stat_result:
-        """Return the status of the path itself, even if it is a link."""
+        """Return the status of the path itself, even if it is a link.
+
+        Examples:
+            >>> stat.S_ISLNK(RootedPath(23309, "var/run").lstat().st_mode)
+            True
+        """
         return self.stat(follow_symlinks=False)
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
@@ -222,6 +231,10 @@ class RootedPath(LexicalPath, from_segments=True):
 
         A link that leads nowhere exists only with ``follow_symlinks=False``. Raises ``OSError`` if
         the answer cannot be had: too many open files, a failing disk.
+
+        Examples:
+            >>> RootedPath(23309, "etc/hostname").exists(), RootedPath(23309, "nowhere").exists()
+            (True, False)
         """
         return self._mode(follow_symlinks) != 0
 
@@ -230,6 +243,10 @@ class RootedPath(LexicalPath, from_segments=True):
 
         A link is not followed with ``follow_symlinks=False``. False if the path cannot be reached;
         raises as :meth:`exists`.
+
+        Examples:
+            >>> RootedPath(23309, "etc/hostname").is_file()
+            True
         """
         return stat.S_ISREG(self._mode(follow_symlinks))
 
@@ -238,31 +255,66 @@ class RootedPath(LexicalPath, from_segments=True):
 
         A link is not followed with ``follow_symlinks=False``. False if the path cannot be reached;
         raises as :meth:`exists`.
+
+        Examples:
+            >>> link = RootedPath(23309, "var/run")
+            >>> link.is_dir(), link.is_dir(follow_symlinks=False)
+            (True, False)
         """
         return stat.S_ISDIR(self._mode(follow_symlinks))
 
     def is_symlink(self) -> bool:
-        """Return whether the path is a symbolic link."""
+        """Return whether the path is a symbolic link.
+
+        Examples:
+            >>> RootedPath(23309, "var/run").is_symlink()
+            True
+        """
         return stat.S_ISLNK(self._mode(False))
 
     def is_junction(self) -> bool:
-        """Return False: Linux has no junctions."""
+        """Return False: Linux has no junctions.
+
+        Examples:
+            >>> RootedPath(23309, "var/run").is_junction()
+            False
+        """
         return False
 
     def is_socket(self) -> bool:
-        """Return whether the path is a UNIX socket, or a link to one."""
+        """Return whether the path is a UNIX socket, or a link to one.
+
+        Examples:
+            >>> RootedPath(23309, "run/app/app.sock").is_socket()
+            True
+        """
         return stat.S_ISSOCK(self._mode(True))
 
     def is_fifo(self) -> bool:
-        """Return whether the path is a FIFO, or a link to one."""
+        """Return whether the path is a FIFO, or a link to one.
+
+        Examples:
+            >>> RootedPath(23309, "srv/fifo").is_fifo()
+            True
+        """
         return stat.S_ISFIFO(self._mode(True))
 
     def is_block_device(self) -> bool:
-        """Return whether the path is a block device, or a link to one."""
+        """Return whether the path is a block device, or a link to one.
+
+        Examples:
+            >>> RootedPath(23309, "dev/null").is_block_device()
+            False
+        """
         return stat.S_ISBLK(self._mode(True))
 
     def is_char_device(self) -> bool:
-        """Return whether the path is a character device, or a link to one."""
+        """Return whether the path is a character device, or a link to one.
+
+        Examples:
+            >>> RootedPath(23309, "dev/null").is_char_device()
+            True
+        """
         return stat.S_ISCHR(self._mode(True))
 
     def is_mount(self) -> bool:
@@ -270,6 +322,10 @@ class RootedPath(LexicalPath, from_segments=True):
 
         The root is always a mount. Asks statx(2) for ``STATX_ATTR_MOUNT_ROOT``; before Linux 5.8
         as ``os.path.ismount()`` does, which does not see bind mounts.
+
+        Examples:
+            >>> RootedPath(23309, "etc/resolv.conf").is_mount()
+            True
         """
         try:
             raw = self._raw
@@ -282,6 +338,10 @@ class RootedPath(LexicalPath, from_segments=True):
         """Return whether both paths lead to the same file.
 
         ``other_path`` may also be a host path of pathlib.
+
+        Examples:
+            >>> RootedPath(23309, "var/run/app").samefile("/run/app")
+            True
         """
         status = self.stat()
         if isinstance(other_path, (RootedPath, pathlib.Path)):
@@ -292,7 +352,12 @@ class RootedPath(LexicalPath, from_segments=True):
 
     @property
     def info(self) -> PathInfo | EntryInfo:
-        """The kind of file, looked up once. Paths from :meth:`iterdir` have it already."""
+        """The kind of file, looked up once. Paths from :meth:`iterdir` have it already.
+
+        Examples:
+            >>> [path.name for path in RootedPath(23309, "etc/app").iterdir() if path.info.is_dir()]
+            ['conf.d']
+        """
         try:
             info = self._info_
         except AttributeError:
@@ -313,6 +378,10 @@ class RootedPath(LexicalPath, from_segments=True):
 
         With ``follow_symlinks=False``, that of a link itself. Raises ``KeyError`` if it has no
         name there.
+
+        Examples:
+            >>> RootedPath(23309, "home/alice").owner()
+            'alice-within'
         """
         uid = self.stat(follow_symlinks=follow_symlinks).st_uid
         return _accounts(self).user_name(uid)
@@ -322,6 +391,10 @@ class RootedPath(LexicalPath, from_segments=True):
 
         With ``follow_symlinks=False``, that of a link itself. Raises ``KeyError`` if it has no
         name there.
+
+        Examples:
+            >>> RootedPath(23309, "var/lib/cellar/stock").group()
+            'cellar'
         """
         gid = self.stat(follow_symlinks=follow_symlinks).st_gid
         return _accounts(self).group_name(gid)
@@ -341,7 +414,12 @@ class RootedPath(LexicalPath, from_segments=True):
 
     @_Anchored
     def cwd(self) -> Self:
-        """Return ``/``, which relative paths count from. Can be called on a bound class."""
+        """Return ``/``, which relative paths count from. Can be called on a bound class.
+
+        Examples:
+            >>> RootedPath.bind(23309).cwd()
+            RootedPath('/', root='/proc/23309/root')
+        """
         return self.with_segments("/")
 
     @_Anchored
@@ -349,6 +427,10 @@ class RootedPath(LexicalPath, from_segments=True):
         """Return the home of the root's process by the container's own accounts.
 
         Can be called on a bound class. Raises ``RuntimeError`` if the accounts have none.
+
+        Examples:
+            >>> RootedPath.bind(23309).home()
+            RootedPath('/root', root='/proc/23309/root')
         """
         return self.with_segments(_known_home(_accounts(self).own_home()))
 
@@ -356,6 +438,10 @@ class RootedPath(LexicalPath, from_segments=True):
         """Expand ``~`` or ``~user`` at the start, by the container's own accounts.
 
         Raises ``RuntimeError`` if the accounts have no such home.
+
+        Examples:
+            >>> RootedPath.bind(23309)("~alice-within/diary").expanduser()
+            RootedPath('/home/alice/diary', root='/proc/23309/root')
         """
         first = self.parts[0] if self.parts else ""
         if not first.startswith("~"):
@@ -367,7 +453,12 @@ class RootedPath(LexicalPath, from_segments=True):
         return self.with_segments(_known_home(home), *self.parts[1:])
 
     def absolute(self) -> Self:
-        """Return the path with ``/`` before it. Links and ``..`` stay."""
+        """Return the path with ``/`` before it. Links and ``..`` stay.
+
+        Examples:
+            >>> RootedPath.bind(23309)("etc/passwd").absolute()
+            RootedPath('/etc/passwd', root='/proc/23309/root')
+        """
         return self if self.is_absolute() else self.with_segments("/", self)
 
     def resolve(self, strict: bool = False, *, follow_last: bool = True) -> Self:
@@ -400,7 +491,12 @@ class RootedPath(LexicalPath, from_segments=True):
         return self._normalized(os.fsdecode(location))
 
     def readlink(self) -> Self:
-        """Return the link's text as a path. ``EINVAL`` if the path is not a link."""
+        """Return the link's text as a path. ``EINVAL`` if the path is not a link.
+
+        Examples:
+            >>> RootedPath(23309, "var/run").readlink()
+            RootedPath('/run', root='/proc/23309/root')
+        """
         try:
             with self._root.find_last(self._raw) as fd:
                 if not stat.S_ISLNK(os.fstat(fd).st_mode):
@@ -428,17 +524,35 @@ class RootedPath(LexicalPath, from_segments=True):
         return trace(self._root.walker, self._raw)
 
     def as_root(self, **options: Unpack[OptionArguments]) -> Root:
-        """Return this directory as a :class:`Root`, with the same options except those given."""
+        """Return this directory as a :class:`Root`, with the same options except those given.
+
+        Examples:
+            >>> with RootedPath(23309, "etc/app").as_root(cross_mounts=False) as app:
+            ...     RootedPath(app, "app.conf").read_text()
+            'port = 8080\\n'
+        """
         with noted(self._root.note):
             return self._root.beneath(self._raw, **options)
 
     def as_uri(self) -> Never:
-        """Raise ``UnsupportedOperation``: a ``file:`` URI would name a file of the host."""
+        """Raise ``UnsupportedOperation``: a ``file:`` URI would name a file of the host.
+
+        Examples:
+            >>> RootedPath(23309, "etc/passwd").as_uri()
+            Traceback (most recent call last):
+            pathlib.UnsupportedOperation: RootedPath.as_uri(): a URI cannot tell the root
+        """
         raise UnsupportedOperation(f"{type(self).__name__}.as_uri(): a URI cannot tell the root")
 
     @classmethod
     def from_uri(cls, uri: str) -> Never:
-        """Raise ``UnsupportedOperation``: ``uri``, a ``file:`` URI, names a file of the host."""
+        """Raise ``UnsupportedOperation``: ``uri``, a ``file:`` URI, names a file of the host.
+
+        Examples:
+            >>> RootedPath.from_uri("file:///etc/passwd")
+            Traceback (most recent call last):
+            pathlib.UnsupportedOperation: RootedPath.from_uri(): a URI cannot tell the root
+        """
         raise UnsupportedOperation(f"{cls.__name__}.from_uri(): a URI cannot tell the root")
 
     def is_reserved(self) -> bool:
@@ -532,6 +646,11 @@ class RootedPath(LexicalPath, from_segments=True):
 
         The file's ``name`` is this path. A text would be that of a host file to a library that
         opens it again.
+
+        Examples:
+            >>> with RootedPath(23309, "etc/passwd").open() as file:
+            ...     next(file)
+            'root:x:0:0:root of the cellar:/root:/bin/sh\\n'
         """
         is_text = "b" not in mode
         if is_text:
@@ -553,7 +672,12 @@ class RootedPath(LexicalPath, from_segments=True):
         return self._root.resolver.open_number(self._raw, flags, 0o666)
 
     def read_bytes(self, *, limit: int | None = None) -> bytes:
-        """Return the whole file. ``EFBIG`` if it has more than ``limit`` bytes."""
+        """Return the whole file. ``EFBIG`` if it has more than ``limit`` bytes.
+
+        Examples:
+            >>> RootedPath(23309, "etc/hostname").read_bytes(limit=1024)
+            b'cellar\\n'
+        """
         require_limit(limit)
         fd, status = self._root.resolver.open_to_read(self._raw)
         try:
@@ -578,6 +702,10 @@ class RootedPath(LexicalPath, from_segments=True):
         ``encoding``, ``errors`` and ``newline`` are those of the built-in ``open()``.
 
         Raises ``EFBIG`` if the file has more than ``limit`` bytes.
+
+        Examples:
+            >>> RootedPath(23309, "etc/hostname").read_text(encoding="utf-8")
+            'cellar\\n'
         """
         encoding = _codec(io.text_encoding(encoding))
         if encoding not in _CODED_AT_ONCE or newline not in (None, "", "\n"):
@@ -597,6 +725,10 @@ class RootedPath(LexicalPath, from_segments=True):
         """Iterate over the paths in the directory, in no order. They have their :attr:`info`.
 
         Raises ``OSError`` before the first one, if it is no directory or cannot be listed.
+
+        Examples:
+            >>> sorted(path.name for path in RootedPath(23309, "etc/app").iterdir())
+            ['app.conf', 'conf.d']
         """
         directory = self._root.open_raw(self._raw, uapi.LISTING, 0)
         try:
@@ -635,6 +767,10 @@ class RootedPath(LexicalPath, from_segments=True):
         go on into a directory that is above already: links to ``.`` end. With
         ``case_sensitive`` None, names are looked up as the file system has them. Raises
         ``ValueError`` for an empty pattern, ``NotImplementedError`` for an absolute one.
+
+        Examples:
+            >>> [str(path) for path in RootedPath(23309, "etc/app").glob("**/c*.conf")]
+            ['/etc/app/conf.d/cache.conf']
         """
         parts = parse_pattern(_pattern_text(pattern))
         found = glob(self._root, str(self), parts, case_sensitive, recurse_symlinks)
@@ -647,7 +783,12 @@ class RootedPath(LexicalPath, from_segments=True):
         case_sensitive: bool | None = None,
         recurse_symlinks: bool = False,
     ) -> Iterator[Self]:
-        """:meth:`glob` with ``**/`` before the ``pattern``."""
+        """:meth:`glob` with ``**/`` before the ``pattern``.
+
+        Examples:
+            >>> sorted(str(path) for path in RootedPath(23309, "etc/app").rglob("*.conf"))
+            ['/etc/app/app.conf', '/etc/app/conf.d/cache.conf']
+        """
         parts = parse_pattern(posixpath.join("**", _pattern_text(pattern)))
         found = glob(self._root, str(self), parts, case_sensitive, recurse_symlinks)
         return self._all_normalized(found)
@@ -660,6 +801,12 @@ class RootedPath(LexicalPath, from_segments=True):
         With ``top_down``, the caller may change ``dirnames`` to choose where to go on. Without
         ``follow_symlinks`` a link to a directory is among the ``filenames``; with it, and unlike
         in pathlib, a directory that is above already is an ``ELOOP`` error for ``on_error``.
+
+        Examples:
+            >>> for path, dirnames, filenames in RootedPath(23309, "etc/app").walk():
+            ...     print(path, dirnames, filenames)
+            /etc/app ['conf.d'] ['app.conf']
+            /etc/app/conf.d [] ['cache.conf']
         """
         note = self._root.note
 
@@ -721,6 +868,10 @@ class RootedPath(LexicalPath, from_segments=True):
         """Write ``data`` as the whole file, which is created if missing.
 
         Returns the number of bytes.
+
+        Examples:
+            >>> RootedPath(23309, "tmp/data").write_bytes(b"123")
+            3
         """
         view = memoryview(data)
         return self._write(view if view.format == "B" and view.ndim == 1 else view.cast("B"))
@@ -736,6 +887,10 @@ class RootedPath(LexicalPath, from_segments=True):
 
         ``encoding``, ``errors`` and ``newline`` are those of the built-in ``open()``. Returns the
         number of characters.
+
+        Examples:
+            >>> RootedPath(23309, "tmp/note").write_text("a note", encoding="utf-8")
+            6
         """
         encoding = _codec(io.text_encoding(encoding))
         if not isinstance(data, str):
@@ -764,6 +919,9 @@ class RootedPath(LexicalPath, from_segments=True):
         """Create the file with ``mode`` (and the umask), or set its times to now.
 
         With ``exist_ok=False``, raise ``FileExistsError`` if it exists.
+
+        Examples:
+            >>> RootedPath(23309, "tmp/touched").touch(mode=0o600)
         """
         if exist_ok:
             try:
@@ -789,6 +947,9 @@ class RootedPath(LexicalPath, from_segments=True):
 
         Those above it get ``parent_mode``, or 0o777 if it is None. With ``exist_ok`` a directory,
         or a link to one, may be there already; otherwise ``FileExistsError``.
+
+        Examples:
+            >>> RootedPath(23309, "tmp/new/deep").mkdir(parents=True, exist_ok=True)
         """
         try:
             entries.mkdir(self._root, self._raw, mode)
@@ -804,7 +965,11 @@ class RootedPath(LexicalPath, from_segments=True):
                 raise
 
     def unlink(self, missing_ok: bool = False) -> None:
-        """Remove a file or a link. With ``missing_ok``, it may be missing."""
+        """Remove a file or a link. With ``missing_ok``, it may be missing.
+
+        Examples:
+            >>> RootedPath(23309, "tmp/old").unlink(missing_ok=True)
+        """
         try:
             entries.unlink(self._root, self._raw)
         except FileNotFoundError:
@@ -812,13 +977,22 @@ class RootedPath(LexicalPath, from_segments=True):
                 raise
 
     def rmdir(self) -> None:
-        """Remove an empty directory."""
+        """Remove an empty directory.
+
+        Examples:
+            >>> path = RootedPath(23309, "tmp/empty")
+            >>> path.mkdir()
+            >>> path.rmdir()
+        """
         entries.rmdir(self._root, self._raw)
 
     def symlink_to(self, target: Segment | pathlib.Path, target_is_directory: bool = False) -> None:
         """Make this path a link to ``target``, which is stored as given and not looked at.
 
         ``target_is_directory`` has no effect on Linux.
+
+        Examples:
+            >>> RootedPath(23309, "tmp/log").symlink_to("/var/log/app")
         """
         text = str(target) if isinstance(target, LexicalPath) else os.fspath(target)
         try:
@@ -830,6 +1004,9 @@ class RootedPath(LexicalPath, from_segments=True):
         """Make this path another name of the file that ``target`` leads to, links followed.
 
         ``target`` is of the same root. A host path of pathlib is a ``TypeError``.
+
+        Examples:
+            >>> RootedPath(23309, "srv/again.csv").hardlink_to("/srv/data.csv")
         """
         source = self._same_root(target)
         try:
@@ -842,6 +1019,12 @@ class RootedPath(LexicalPath, from_segments=True):
 
         A file or an empty directory of that name is replaced, or with ``replace=False``
         ``FileExistsError`` (renameat2(2), ``RENAME_NOREPLACE``).
+
+        Examples:
+            >>> RootedPath(23309, "srv/a").write_text("new")
+            3
+            >>> RootedPath(23309, "srv/a").rename("/srv/b")
+            RootedPath('/srv/b', root='/proc/23309/root')
         """
         flags = 0 if replace else uapi.RENAME_NOREPLACE
         return self._rename(target, flags)
@@ -855,13 +1038,25 @@ class RootedPath(LexicalPath, from_segments=True):
         return new
 
     def replace(self, target: Segment) -> Self:
-        """:meth:`rename` to ``target``, replacing what has that name."""
+        """:meth:`rename` to ``target``, replacing what has that name.
+
+        Examples:
+            >>> RootedPath(23309, "srv/next").write_text("new")
+            3
+            >>> RootedPath(23309, "srv/next").replace("/srv/now")
+            RootedPath('/srv/now', root='/proc/23309/root')
+        """
         return self.rename(target)
 
     def exchange(self, other: Segment) -> None:
         """Swap this file and ``other``, of the same root, in one step (renameat2(2)).
 
         Both must exist, and may be of any kind (``RENAME_EXCHANGE``).
+
+        Examples:
+            >>> RootedPath(23309, "srv/blue").mkdir()
+            >>> RootedPath(23309, "srv/green").mkdir()
+            >>> RootedPath(23309, "srv/blue").exchange("/srv/green")
         """
         self._rename(other, uapi.RENAME_EXCHANGE)
 
@@ -869,11 +1064,18 @@ class RootedPath(LexicalPath, from_segments=True):
         """Set the permissions to ``mode``.
 
         Linux keeps none for a link: with ``follow_symlinks=False`` that is ``EOPNOTSUPP``.
+
+        Examples:
+            >>> RootedPath(23309, "srv/data.csv").chmod(0o640)
         """
         entries.chmod(self._root, self._raw, mode, follow_symlinks)
 
     def lchmod(self, mode: int) -> None:
-        """:meth:`chmod` that follows no link."""
+        """:meth:`chmod` that follows no link.
+
+        Examples:
+            >>> RootedPath(23309, "srv/data.csv").lchmod(0o640)
+        """
         self.chmod(mode, follow_symlinks=False)
 
     def chown(self, uid: int = -1, gid: int = -1, *, follow_symlinks: bool = True) -> None:
@@ -881,6 +1083,9 @@ class RootedPath(LexicalPath, from_segments=True):
 
         The numbers are the host's, as :meth:`stat` has them. With ``follow_symlinks=False``, of a
         link itself.
+
+        Examples:
+            >>> RootedPath(23309, "srv/data.csv").chown(gid=0)
         """
         entries.chown(self._root, self._raw, uid, gid, follow_symlinks)
 
@@ -895,6 +1100,12 @@ class RootedPath(LexicalPath, from_segments=True):
 
         ``times`` are in seconds, ``ns`` in nanoseconds since the epoch; without both, it is
         now. With ``follow_symlinks=False``, of a link itself.
+
+        Examples:
+            >>> path = RootedPath(23309, "srv/data.csv")
+            >>> path.utime((0, 86400))
+            >>> path.stat().st_mtime
+            86400.0
         """
         if times is not None and ns is not None:
             raise ValueError("utime: you may specify either 'times' or 'ns' but not both")
@@ -904,6 +1115,11 @@ class RootedPath(LexicalPath, from_segments=True):
         """Return the value of the extended attribute ``attribute``, like ``os.getxattr()``.
 
         With ``follow_symlinks=False``, of a link itself. ``ENODATA`` if there is none.
+
+        Examples:
+            >>> RootedPath(23309, "srv/data.csv").setxattr("user.kind", b"table")
+            >>> RootedPath(23309, "srv/data.csv").getxattr("user.kind")
+            b'table'
         """
         name = _attribute(attribute)
         with entries.attributes(self._root, self._raw, follow_symlinks) as held:
@@ -913,6 +1129,11 @@ class RootedPath(LexicalPath, from_segments=True):
         """Return the names of the extended attributes, like ``os.listxattr()``.
 
         With ``follow_symlinks=False``, of a link itself.
+
+        Examples:
+            >>> RootedPath(23309, "srv/data.csv").setxattr("user.kind", b"table")
+            >>> "user.kind" in RootedPath(23309, "srv/data.csv").listxattr()
+            True
         """
         with entries.attributes(self._root, self._raw, follow_symlinks) as held:
             return held.names()
@@ -929,6 +1150,9 @@ class RootedPath(LexicalPath, from_segments=True):
 
         ``flags`` is 0, ``os.XATTR_CREATE`` or ``os.XATTR_REPLACE``. With ``follow_symlinks=False``,
         of a link itself.
+
+        Examples:
+            >>> RootedPath(23309, "srv/data.csv").setxattr("user.kind", b"table", os.XATTR_CREATE)
         """
         name, data = _attribute(attribute), bytes(memoryview(value))
         with entries.changeable_attributes(self._root, self._raw, follow_symlinks) as held:
@@ -938,6 +1162,10 @@ class RootedPath(LexicalPath, from_segments=True):
         """Remove the extended attribute ``attribute``, like ``os.removexattr()``.
 
         With ``follow_symlinks=False``, of a link itself. ``ENODATA`` if there is none.
+
+        Examples:
+            >>> RootedPath(23309, "srv/data.csv").setxattr("user.kind", b"table")
+            >>> RootedPath(23309, "srv/data.csv").removexattr("user.kind")
         """
         name = _attribute(attribute)
         with entries.changeable_attributes(self._root, self._raw, follow_symlinks) as held:
@@ -1059,7 +1287,12 @@ class RootedPath(LexicalPath, from_segments=True):
         on_progress: copying.OnProgress | None = None,
         **options: Unpack[copying.CopyOptions],
     ) -> RootedPath | pathlib.Path:
-        """:meth:`copy` to the same name in ``target_dir``."""
+        """:meth:`copy` to the same name in ``target_dir``.
+
+        Examples:
+            >>> RootedPath(23309, "etc/app/app.conf").copy_into("/tmp")
+            RootedPath('/tmp/app.conf', root='/proc/23309/root')
+        """
         return self.copy(
             self._in(target_dir),
             follow_symlinks=follow_symlinks,
@@ -1082,6 +1315,10 @@ class RootedPath(LexicalPath, from_segments=True):
         """Copy ``source``, a path of any root or of the host, to this path, as :meth:`copy`.
 
         A string is a path in this root.
+
+        Examples:
+            >>> RootedPath(23309, "tmp/hostname").copy_from(pathlib.Path("/etc/hostname"))
+            RootedPath('/tmp/hostname', root='/proc/23309/root')
         """
         from procpath.tree import copy as copying
 
@@ -1112,6 +1349,12 @@ class RootedPath(LexicalPath, from_segments=True):
 
         A string is a path in this root: for one on the host, write ``pathlib.Path("logs")``.
         Returns ``target`` as a path.
+
+        Examples:
+            >>> RootedPath(23309, "srv/report").write_text("done")
+            4
+            >>> RootedPath(23309, "srv/report").move(pathlib.Path("report"))
+            PosixPath('report')
         """
         end: RootedPath | pathlib.Path = self._end(target)
         with _noting(self, end):
@@ -1125,7 +1368,14 @@ class RootedPath(LexicalPath, from_segments=True):
     @overload
     def move_into(self, target_dir: str) -> Self: ...
     def move_into(self, target_dir: Segment | pathlib.Path) -> RootedPath | pathlib.Path:
-        """:meth:`move` to the same name in ``target_dir``."""
+        """:meth:`move` to the same name in ``target_dir``.
+
+        Examples:
+            >>> RootedPath(23309, "srv/upload").write_text("done")
+            4
+            >>> RootedPath(23309, "srv/upload").move_into("/tmp")
+            RootedPath('/tmp/upload', root='/proc/23309/root')
+        """
         return self.move(self._in(target_dir))
 
     def rmtree(
@@ -1140,6 +1390,10 @@ class RootedPath(LexicalPath, from_segments=True):
         ``onexc(function, path, error)`` is called for what cannot be removed, unless
         ``ignore_errors``; without either, the first ``OSError`` is raised. A mount point
         in the tree is an error and is left alone, unless ``cross_mounts``.
+
+        Examples:
+            >>> RootedPath(23309, "srv/cache/deep").mkdir(parents=True)
+            >>> RootedPath(23309, "srv/cache").rmtree()
         """
 
         from procpath.tree import removing
@@ -1161,6 +1415,10 @@ class RootedPath(LexicalPath, from_segments=True):
         ``on_error(OSError)`` is called for what cannot be read, and for a file that is cut short
         meanwhile. Without it the first of these errors is raised when everything else is written.
         A full or failing disk, and an error of ``fileobj``, ends it at once.
+
+        Examples:
+            >>> with open("app.tar", "wb") as file:
+            ...     RootedPath(23309, "etc/app").to_tar(file)
         """
         from procpath.tree.copy.archive import pack
 
@@ -1196,6 +1454,13 @@ class RootedPath(LexicalPath, from_segments=True):
         ``on_error(OSError)`` is called for what cannot be extracted. Without it the first of these
         errors is raised when everything else is there. An invalid archive is ``EBADMSG``; that,
         ``EFBIG`` and a full or failing disk end it at once.
+
+        Examples:
+            >>> archive = io.BytesIO()
+            >>> RootedPath(23309, "etc/app").to_tar(archive)
+            >>> archive.seek(0)
+            0
+            >>> RootedPath(23309, "srv").from_tar(archive, limit=1 << 20)
         """
         from procpath.tree.copy.archive import Extraction, extract
 
@@ -1275,6 +1540,11 @@ class RootedPath(LexicalPath, from_segments=True):
         """Return a socket connected to the UNIX socket at this path.
 
         ``type`` is a ``socket.SOCK_*``.
+
+        Examples:
+            >>> with RootedPath(23309, "run/app/app.sock").connect() as connection:
+            ...     connection.family.name
+            'AF_UNIX'
         """
         try:
             with self._root.find(self._raw) as fd:

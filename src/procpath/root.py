@@ -145,6 +145,11 @@ class Root(Closing):
         Raises ``ProcessGoneError`` where there is no such process, ``PermissionError``
         where it may not be traced (ptrace(2), ``PTRACE_MODE_READ_FSCREDS``), ``ValueError`` for
         a PID that cannot be one.
+
+        Examples:
+            >>> with Root.of_process(23309, on_escape="raise") as root:
+            ...     RootedPath(root, "etc/hostname").read_text()
+            'cellar\\n'
         """
         if isinstance(pid, ProcessDir):
             return cls._of_process(pid, options)
@@ -162,6 +167,12 @@ class Root(Closing):
 
         ``proc`` is the procfs to look in (default: :meth:`VerifiedProc.default`). Raises as
         :meth:`of_process`, and ``ValueError`` for a descriptor that is no pidfd.
+
+        Examples:
+            >>> pidfd = os.pidfd_open(23309)
+            >>> Root.of_pidfd(pidfd)
+            <Root '/proc/23309/root'>
+            >>> os.close(pidfd)
         """
         proc = proc or VerifiedProc.default()
         pid = _pid_of(proc, pidfd)
@@ -183,6 +194,10 @@ class Root(Closing):
         The host path is resolved once, here, by our own process's rules; whatever it names
         later, the root stays the same directory. Raises what opening a directory raises, such
         as ``NotADirectoryError``.
+
+        Examples:
+            >>> Root.at("/usr")
+            <Root '/usr'>
         """
         path = os.fsdecode(host_directory)
         directory = openat(AT_FDCWD, path, FIND_DIRECTORY)
@@ -193,6 +208,12 @@ class Root(Closing):
         """The directory that ``dirfd`` holds. The descriptor is duplicated and stays the caller's.
 
         Raises ``NotADirectoryError`` where it holds something else.
+
+        Examples:
+            >>> dirfd = os.open("/usr", os.O_PATH)
+            >>> Root.from_fd(dirfd) == Root.at("/usr")
+            True
+            >>> os.close(dirfd)
         """
         if not stat.S_ISDIR(os.fstat(dirfd).st_mode):
             raise os_error(ENOTDIR, f"descriptor {dirfd}")
@@ -203,6 +224,11 @@ class Root(Closing):
         """The directory at the in-root path ``path`` as a root of its own.
 
         It belongs to the same process, and has the same options but for those given.
+
+        Examples:
+            >>> with Root.of_process(23309) as root:
+            ...     str(RootedPath(root.beneath("/etc"), "passwd"))
+            '/passwd'
         """
         raw = _raw(path)
         mounts = self.resolver.mount_namespace
@@ -214,6 +240,14 @@ class Root(Closing):
         """What resolves paths below ``dirfd``, a directory of this root's, by its rules.
 
         No link is followed.
+
+        Examples:
+            >>> with Root.of_process(23309) as root:
+            ...     dirfd = root.open("/etc", os.O_PATH)
+            ...     with root.resolver_below(dirfd).find(b"hostname") as fd:
+            ...         os.fstat(fd).st_size
+            ...     os.close(dirfd)
+            7
         """
         resolver = self.resolver
         if isinstance(resolver, _ClosedResolver):
@@ -245,22 +279,48 @@ class Root(Closing):
 
     @property
     def origin(self) -> str:
-        """Where the root came from, for people: ``/proc/1/root``, or a host path."""
+        """Where the root came from: ``/proc/1/root``, or a host path. For messages.
+
+        Examples:
+            >>> with Root.of_process(23309) as root:
+            ...     root.origin
+            '/proc/23309/root'
+        """
         return str(self._origin)
 
     @property
     def closed(self) -> bool:
-        """Whether :meth:`close` was called."""
+        """Whether :meth:`close` was called.
+
+        Examples:
+            >>> with Root.of_process(23309) as root:
+            ...     pass
+            >>> root.closed
+            True
+        """
         return isinstance(self.resolver, _ClosedResolver)
 
     @property
     def walker(self) -> Walker:
-        """The walker of this root, whichever resolver it uses."""
+        """The walker of this root, whichever resolver it uses.
+
+        Examples:
+            >>> with Root.of_process(23309) as root:
+            ...     with root.walker.find(b"/etc/hostname") as fd:
+            ...         os.fstat(fd).st_size
+            7
+        """
         resolver = self.resolver
         return resolver.walker if isinstance(resolver, KernelResolver) else resolver
 
     def fileno(self) -> int:
-        """The held ``O_PATH`` descriptor. It stays the root's: do not close it."""
+        """The held ``O_PATH`` descriptor. It stays the root's: do not close it.
+
+        Examples:
+            >>> with Root.of_process(23309) as root:
+            ...     os.listdir(f"/proc/self/fd/{root.fileno()}") == os.listdir("/proc/23309/root")
+            True
+        """
         resolver = self.resolver
         if isinstance(resolver, _ClosedResolver):
             raise resolver.error()
@@ -300,7 +360,15 @@ class Root(Closing):
         return self.open(path, flags, 0o666)
 
     def close(self) -> None:
-        """Close the root and, unless the caller gave it, its process. Twice does no harm."""
+        """Close the root and, unless the caller gave it, its process. Twice does no harm.
+
+        Examples:
+            >>> root = Root.of_process(23309)
+            >>> root.close()
+            >>> RootedPath(root)
+            Traceback (most recent call last):
+            procpath.errors.ClosedRootError: the root /proc/23309/root is closed
+        """
         # The descriptors close with the resolver: operations under way still have it.
         self._use(_ClosedResolver(self.origin))
         if self._owned_process is not None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import io
 import os
 import pathlib
 import re
 import socket
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -23,7 +25,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 from unittest import SkipTest
 
+import hypothesis
 import pytest
+from hypothesis import strategies
 from sybil import Document, Example
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
@@ -139,10 +143,14 @@ def test_examples_in_docstrings_run(
 ) -> None:
     container, number = served
     monkeypatch.chdir(tmp_path)
-    faces = [procpath, procpath.testing]
+    faces = [procpath, procpath.testing, procpath.testing.races]
     names = {name: getattr(face, name) for face in faces for name in face.__all__}
-    names |= {"os": os, "pathlib": pathlib, "subprocess": subprocess}
-    parser, runner = doctest.DocTestParser(), doctest.DocTestRunner()
+    for module in (io, os, pathlib, stat, subprocess):
+        names[module.__name__] = module
+    names |= {"given": hypothesis.given, "settings": hypothesis.settings, "st": strategies}
+    parser = doctest.DocTestParser()
+    # Not every Python has UnsupportedOperation in the same module.
+    runner = doctest.DocTestRunner(optionflags=doctest.IGNORE_EXCEPTION_DETAIL)
     report: list[str] = []
     # A class that inherits a member has the same one.
     for member, name in {member: name for name, member in PUBLIC.items()}.items():

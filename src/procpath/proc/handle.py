@@ -94,6 +94,10 @@ class VerifiedProc(Closing):
         """Return the one of this process for ``/proc``, made when it is first asked for.
 
         After ``fork`` the child gets another, for it may be in another PID namespace.
+
+        Examples:
+            >>> VerifiedProc.default().path
+            '/proc'
         """
         this = this_process()
         held = _of_thread.default
@@ -130,34 +134,67 @@ class VerifiedProc(Closing):
 
     @property
     def path(self) -> str:
-        """The host path that was given, by which messages name entries."""
+        """The host path that was given, by which messages name entries.
+
+        Examples:
+            >>> with VerifiedProc() as proc:
+            ...     proc.path
+            '/proc'
+        """
         return self._path
 
     @property
     def source(self) -> Source:
-        """Where the procfs came from: ``fsopen``, ``open_tree`` or ``mounted``."""
+        """Where the procfs came from: ``fsopen``, ``open_tree`` or ``mounted``.
+
+        Examples:
+            >>> VerifiedProc(source="mounted").source
+            'mounted'
+        """
         return self._source
 
     @property
     def checks(self) -> tuple[Check, ...]:
         """What was chosen and verified when it was opened, and of this process's own
         directories when this thread first used them. Each prints as one line.
+
+        Examples:
+            >>> with VerifiedProc() as proc:
+            ...     all(isinstance(str(check), str) for check in proc.checks)
+            True
         """
         return (*self._checks, *self._own.checks())
 
     def fileno(self) -> int:
-        """The held root, an ``O_PATH`` descriptor. What is opened with it is not checked."""
+        """The held root, an ``O_PATH`` descriptor. What is opened with it is not checked.
+
+        Examples:
+            >>> with VerifiedProc() as proc:
+            ...     "self" in os.listdir(f"/proc/self/fd/{proc.fileno()}")
+            True
+        """
         return self._own.lookup().root.value
 
     @property
     def closed(self) -> bool:
-        """Whether :meth:`close` was called."""
+        """Whether :meth:`close` was called.
+
+        Examples:
+            >>> with VerifiedProc() as proc:
+            ...     pass
+            >>> proc.closed
+            True
+        """
         return self._own.closed
 
     def close(self) -> None:
         """Close the procfs; a second time does nothing.
 
         What was made by :meth:`process` and :meth:`open` goes on working.
+
+        Examples:
+            >>> proc = VerifiedProc()
+            >>> proc.close()
         """
         self._own.close()
         # Whoever is acting on one of its descriptors refers to it, and goes on.
@@ -175,6 +212,11 @@ class VerifiedProc(Closing):
         option ``hidepid`` hides it; ``ValueError`` for a ``bool`` or a number below 1;
         ``TypeError`` for anything but an integer; ``FileNotFoundError`` without ``pid``, when this
         process is not in the procfs's PID namespace; and ``UnverifiedProcError``.
+
+        Examples:
+            >>> with VerifiedProc.default().process(23309) as process:
+            ...     process.read_text("comm")
+            'sleep\\n'
         """
         if pid is None:
             return self._own.open_process()
@@ -205,17 +247,33 @@ class VerifiedProc(Closing):
         """Return the IDs of all processes that the procfs lists, in ascending order.
 
         ``hidepid`` hides some, and each may have ended before it is asked for.
+
+        Examples:
+            >>> 23309 in VerifiedProc.default().pids()
+            True
         """
         lookup = self._own.lookup()
         names = lookup.list(lookup.root.value, self._path)
         return sorted(int(name) for name in names if name.isdecimal())
 
     def self_fd(self) -> SelfFd:
-        """Return this process's directory ``fd``, for reopening descriptors."""
+        """Return this process's directory ``fd``, for reopening descriptors.
+
+        Examples:
+            >>> with open("/etc/passwd") as file:
+            ...     VerifiedProc.default().self_fd().readlink(file.fileno())
+            '/etc/passwd'
+        """
         return self._self_fd
 
     def self_fdinfo(self, fd: int) -> BinaryIO:
-        """Open what the kernel says about the descriptor ``fd`` (proc_pid_fdinfo(5))."""
+        """Open what the kernel says about the descriptor ``fd`` (proc_pid_fdinfo(5)).
+
+        Examples:
+            >>> with VerifiedProc.default().self_fdinfo(0) as info:
+            ...     next(info)[:4]
+            b'pos:'
+        """
         name = descriptor_name(fd)
         where = f"{self._path}/self/fdinfo/{name}"
         # First of all: the directory could get the number of a closed descriptor.
@@ -228,15 +286,33 @@ class VerifiedProc(Closing):
         return io.BufferedReader(ProcFile(opened, "r", where))
 
     def self_pagemap(self) -> BinaryIO:
-        """Open this process's page table (proc_pid_pagemap(5)), unbuffered: 8 bytes a page."""
+        """Open this process's page table (proc_pid_pagemap(5)), unbuffered: 8 bytes a page.
+
+        Examples:
+            >>> with VerifiedProc.default().self_pagemap() as pagemap:
+            ...     len(pagemap.read(8))
+            8
+        """
         return ProcFile(self._own.open_file("pagemap"), "r", f"{self._path}/self/pagemap")
 
     def self_maps(self) -> BinaryIO:
-        """Open this process's memory mappings (proc_pid_maps(5)) for reading."""
+        """Open this process's memory mappings (proc_pid_maps(5)) for reading.
+
+        Examples:
+            >>> with VerifiedProc.default().self_maps() as maps:
+            ...     b"[stack]" in maps.read()
+            True
+        """
         return self._own_file("maps")
 
     def self_status(self) -> BinaryIO:
-        """Open this process's status (proc_pid_status(5)) for reading."""
+        """Open this process's status (proc_pid_status(5)) for reading.
+
+        Examples:
+            >>> with VerifiedProc.default().self_status() as status:
+            ...     next(status)[:5]
+            b'Name:'
+        """
         return self._own_file("status")
 
     @overload
@@ -250,6 +326,11 @@ class VerifiedProc(Closing):
 
         ``/proc/sys`` and some files are overmounted in most containers, to protect the host
         from them; there the mounted source raises ``UnverifiedProcError``.
+
+        Examples:
+            >>> with VerifiedProc.default().open("version") as file:
+            ...     file.read(5)
+            'Linux'
         """
         beneath = self._beneath(components(name))
         where = f"{self._path}/{name}"
@@ -263,7 +344,12 @@ class VerifiedProc(Closing):
         )
 
     def readlink(self, name: str) -> str:
-        """Return the text of the link ``name`` of the procfs."""
+        """Return the text of the link ``name`` of the procfs.
+
+        Examples:
+            >>> VerifiedProc.default().readlink("mounts")
+            'self/mounts'
+        """
         parts = components(name)
         beneath = name if len(parts) == 1 else self._beneath(parts)
         where = f"{self._path}/{name}"

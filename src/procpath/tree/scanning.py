@@ -88,30 +88,60 @@ class Entry(Generic[P]):
 
     @property
     def depth(self) -> int:
-        """How many levels it lies below the start of the scan: 1 for what is in the start."""
+        """How many levels it lies below the start of the scan: 1 for what is in the start.
+
+        Examples:
+            >>> sorted(entry.depth for entry in RootedPath(23309, "etc/app").scan())
+            [1, 1, 2]
+        """
         return self._listing.depth
 
     @property
     def path(self) -> P:
-        """Its path, below the path that was scanned. Made when it is asked for."""
+        """Its path, below the path that was scanned. Made when it is asked for.
+
+        Examples:
+            >>> [entry.path for entry in RootedPath(23309, "etc/app/conf.d").scan()]
+            [RootedPath('/etc/app/conf.d/cache.conf', root='/proc/23309/root')]
+        """
         return self._listing.scan.top._normalized(self._text())
 
     def is_dir(self) -> bool:
-        """Return whether it is a directory. A link to one is not."""
+        """Return whether it is a directory. A link to one is not.
+
+        Examples:
+            >>> [each.name for each in RootedPath(23309, "etc/app").scan() if each.is_dir()]
+            ['conf.d']
+        """
         return self._is_dir
 
     def is_file(self) -> bool:
-        """Return whether it is a regular file. A link to one is not."""
+        """Return whether it is a regular file. A link to one is not.
+
+        Examples:
+            >>> [entry.is_file() for entry in RootedPath(23309, "etc/app/conf.d").scan()]
+            [True]
+        """
         return self._entry.is_file(follow_symlinks=False)
 
     def is_symlink(self) -> bool:
-        """Return whether it is a symbolic link."""
+        """Return whether it is a symbolic link.
+
+        Examples:
+            >>> var = RootedPath(23309, "var")
+            >>> sorted(entry.name for entry in var.scan() if entry.is_symlink())
+            ['lock', 'run']
+        """
         return self._entry.is_symlink()
 
     def stat(self) -> os.stat_result:
         """Return the status, of a link its own. It is looked up once.
 
         Owner and group IDs are the host's.
+
+        Examples:
+            >>> [entry.stat().st_size for entry in RootedPath(23309, "etc/app/conf.d").scan()]
+            [11]
         """
         status = self._status
         if status is None:
@@ -180,6 +210,13 @@ class Entry(Generic[P]):
 
         Its ``name`` is the entry's path. A link is ``ELOOP``; special files are refused as the
         root refuses them.
+
+        Examples:
+            >>> for entry in RootedPath(23309, "etc/app/conf.d").scan():
+            ...     with entry.open() as file:
+            ...         print(file.read())
+            cache = on
+            <BLANKLINE>
         """
         if not set("wax+").isdisjoint(mode):
             raise ValueError(f"an entry of a scan is opened for reading, not in mode {mode!r}")
@@ -196,7 +233,12 @@ class Entry(Generic[P]):
         return file
 
     def read_bytes(self, limit: int | None = None) -> bytes:
-        """Return the whole file. ``EFBIG`` if it has more than ``limit`` bytes."""
+        """Return the whole file. ``EFBIG`` if it has more than ``limit`` bytes.
+
+        Examples:
+            >>> [entry.read_bytes() for entry in RootedPath(23309, "etc/app/conf.d").scan()]
+            [b'cache = on\\n']
+        """
         require_limit(limit)
         directory = self._held()
         fd: Descriptor | None = None
@@ -212,7 +254,13 @@ class Entry(Generic[P]):
             del directory
 
     def readlink(self) -> P:
-        """Return the link's text as a path. ``EINVAL`` if it is not a link."""
+        """Return the link's text as a path. ``EINVAL`` if it is not a link.
+
+        Examples:
+            >>> var = RootedPath(23309, "var")
+            >>> [str(entry.readlink()) for entry in var.scan() if entry.name == "run"]
+            ['/run']
+        """
         directory = self._held()
         try:
             text = os.readlink(self.name, dir_fd=directory.value)
@@ -223,7 +271,13 @@ class Entry(Generic[P]):
         return self._listing.scan.top.with_segments(text)
 
     def skip(self) -> None:
-        """Do not enter this directory. Of anything else, nothing happens."""
+        """Do not enter this directory. Of anything else, nothing happens.
+
+        Examples:
+            >>> for entry in RootedPath(23309, "etc/app").scan():
+            ...     if entry.name == "conf.d":
+            ...         entry.skip()  # its cache.conf does not come
+        """
         self._held()
         self._listing.skipped = self
 

@@ -60,7 +60,14 @@ class Outcome:
 
     @property
     def hung(self) -> bool:
-        """Whether the victim waited for something that did not come."""
+        """Whether the victim waited for something that did not come.
+
+        Examples:
+            >>> moves = [Replace("/conf", Fifo())]
+            >>> exploration = explore(["cat", "{root}/conf"], Tree({"/conf": File()}), moves)
+            >>> next(exploration.failures).hung
+            True
+        """
         return isinstance(self.result, VictimHungError)
 
     def __str__(self) -> str:
@@ -200,7 +207,13 @@ class Exploration:
 
     @property
     def failures(self) -> Iterator[Outcome]:
-        """The outcomes where the victim escaped or hung, as they are found."""
+        """The outcomes where the victim escaped or hung, as they are found.
+
+        Examples:
+            >>> exploration = explore(["cat", "{root}/conf"], Tree({"/conf": File()}))
+            >>> next(exploration.failures).escaped[0]
+            'opened {outside}/host/conf'
+        """
         return (outcome for outcome in self if outcome.escaped or outcome.hung)
 
     def __repr__(self) -> str:
@@ -262,17 +275,18 @@ def explore(
     attacker may make, all that the tree offers if None; up to ``most`` of them are made in
     one run. Only calls that name something in the tree or around it count.
 
-    >>> from procpath.testing import File, Symlink, Tree
-    >>> from procpath.testing.races import HOST, Exchange, explore
-    >>> def read(directory):
-    ...     return (directory / "app/conf").read_bytes()
-    >>> tree = Tree({"/app/conf": File(), "/out": Symlink(HOST + "/app")})
-    >>> exploration = explore(read, tree, [Exchange("/app", "/out")])
-    >>> next(exploration.failures).schedule
-    ((1, Exchange('/app', '/out')),)
-
     Raises ValueError for a move that the tree does not offer, and RaceError if races cannot be
     explored here, or not with this victim.
+
+    Examples:
+        >>> from procpath.testing import File, Symlink, Tree
+        >>> from procpath.testing.races import HOST, Exchange, explore
+        >>> def read(directory):
+        ...     return (directory / "app/conf").read_bytes()
+        >>> tree = Tree({"/app/conf": File(), "/out": Symlink(HOST + "/app")})
+        >>> exploration = explore(read, tree, [Exchange("/app", "/out")])
+        >>> next(exploration.failures).schedule
+        ((1, Exchange('/app', '/out')),)
     """
     chosen = moves_of(tree) if moves is None else list(moves)
     require_moves(tree, chosen)
@@ -288,6 +302,12 @@ def assert_confined(victim: Victim, tree: Tree, schedule: Schedule) -> None:
 
     The error shows the calls, and where the attack struck. Moves behind the last call do
     nothing.
+
+    Examples:
+        >>> tree = Tree({"/app/conf": File(), "/out": Symlink(HOST + "/app")})
+        >>> def read(directory):
+        ...     return RootedPath(directory, "app/conf").read_bytes()
+        >>> assert_confined(read, tree, [(1, Exchange("/app", "/out"))])
     """
     require_moves(tree, [move for _, move in schedule])
     require_victim(victim)

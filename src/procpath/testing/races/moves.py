@@ -46,7 +46,11 @@ class _Move:
         return f"{type(self).__name__}({values})"
 
     def check(self, tree: Tree) -> None:
-        """Raise ValueError if the move cannot be made in ``tree``."""
+        """Raise ValueError if the move cannot be made in ``tree``.
+
+        Examples:
+            >>> Remove("/conf").check(Tree({"/conf": File()}))
+        """
         for path in vars(self).values():
             if isinstance(path, str):
                 _require_entry(tree, path, self)
@@ -165,6 +169,10 @@ def moves_of(tree: Tree) -> list[Move]:
     symlink to the host, by one that climbs out, and files by a FIFO. Where this process may
     mount for a victim (CAP_SYS_ADMIN), directories are mounted on. Errors and signals are not
     the attacker's: give ``Fail`` and ``Signal`` to explore() yourself.
+
+    Examples:
+        >>> moves_of(Tree({"/conf": File()}))[1:3]
+        [Replace('/conf', Symlink('../conf')), Remove('/conf')]
     """
     entries = [path for path in tree if path != "/"]
     # The plainest first: Hypothesis shrinks towards them.

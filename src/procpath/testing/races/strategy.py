@@ -32,13 +32,18 @@ def schedules(
     ``moves`` are those that the attacker may make, all that ``tree`` offers if None. With a
     ``victim``, it is run once, and the moves are made before its own calls, most of them to what
     the call names: this finds far more than ``calls`` alone. A move behind the victim's last call
-    does nothing. Shrinks to one move before the first call. ::
-
-        @given(tree=hostile_trees(), data=st.data())
-        def test_the_scanner_is_confined(tree, data):
-            assert_confined(scan, tree, data.draw(schedules(tree, victim=scan)))
+    does nothing. Shrinks to one move before the first call.
 
     Raises ValueError and RaceError as explore() does.
+
+    Examples:
+        >>> @given(tree=hostile_trees(max_size=3), data=st.data())
+        ... @settings(max_examples=5, deadline=None)
+        ... def test_scan_is_confined(tree, data):
+        ...     assert_confined(scan, tree, data.draw(schedules(tree, victim=scan)))
+        >>> def scan(directory):
+        ...     return [entry.stat() for entry in RootedPath(directory).scan()]
+        >>> test_scan_is_confined()
     """
     chosen = moves_of(tree) if moves is None else list(moves)
     require_moves(tree, chosen)
