@@ -254,7 +254,7 @@ class _Removal:
 
     def _report(self, error: OSError, name: str) -> None:
         names = [*(frame.name for frame in self._frames), name][1:]
-        error.filename, error.filename2 = self._place.below(names), None
+        error.filename = self._place.below(names)
         self._errors.report(error)
 
 
