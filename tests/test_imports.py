@@ -70,8 +70,8 @@ def test_importing_the_package_loads_no_other_module() -> None:
 
 
 ROOMS_OF_A_PATH = """
-    descriptors entries errors info lexical linux options origin path patterns pin proc protocols
-    reading resolve root tree uapi xattrs
+    binding descriptors entries errors info lexical linux opening options origin path
+    patterns pin proc protocols reading resolve root tree uapi xattrs
 """
 """what is imported for a path in a root"""
 

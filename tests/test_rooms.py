@@ -30,6 +30,8 @@ ROOMS = [
     "entries",
     "patterns",
     "lexical",
+    "opening",
+    "binding",
     "tree",
     "handing",
     "protocols",

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from errno import EINVAL, EISDIR, ESTALE
 from functools import partial
-from types import new_class
 from typing import (
     IO,
     TYPE_CHECKING,
@@ -31,9 +30,9 @@ from typing import (
     cast,
     overload,
 )
-from weakref import WeakValueDictionary
 
 from procpath import entries, uapi
+from procpath.binding import Anchored, bound_class, find_bound_class
 from procpath.descriptors import closed_on_error
 from procpath.errors import (
     EscapeError,
@@ -48,11 +47,12 @@ from procpath.errors import (
 )
 from procpath.info import EntryInfo, PathInfo, is_mount
 from procpath.lexical import LexicalPath, Segment
+from procpath.opening import OpenablePath
 from procpath.options import OptionArguments
 from procpath.pin import PinnedPath
 from procpath.proc import VerifiedProc
 from procpath.protocols import register
-from procpath.reading import read_whole, require_limit
+from procpath.reading import codec, is_coded_at_once, read_whole, require_limit
 from procpath.root import Root
 from procpath.tree.descent import scan
 from procpath.tree.matching import glob, parse_pattern
@@ -61,13 +61,6 @@ from procpath.tree.walking import OnError, below, walk_following, walk_real
 if TYPE_CHECKING:
     import socket
 
-    from _typeshed import (
-        OpenBinaryMode,
-        OpenBinaryModeReading,
-        OpenBinaryModeUpdating,
-        OpenBinaryModeWriting,
-        OpenTextMode,
-    )
     from typing_extensions import Buffer
 
     from procpath.accounts import Accounts
@@ -83,37 +76,8 @@ _new = object.__new__
 _DirEntry = os.DirEntry
 _WRITE_WHOLE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
-_CODED_AT_ONCE = frozenset(("utf-8", "UTF-8", "utf8", "ascii", "latin-1", "iso-8859-1"))
-"""Encodings without a byte order mark or a state: decoding the whole is decoding the file."""
 
-
-class _Anchored:
-    """A method that needs the root alone: it can be called on a path and on a bound class."""
-
-    def __init__(self, function: Callable[[Any], Any]) -> None:
-        self._function = function
-        self.__doc__ = function.__doc__
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, path: None, owner: type[P]) -> Callable[[], P]: ...
-    @overload
-    def __get__(self, path: P, owner: type[P]) -> Callable[[], P]: ...
-    def __get__(self, path: Any, owner: type[Any]) -> Callable[[], Any]:
-        if path is not None:
-            return partial(self._function, path)
-        if issubclass(owner, BoundPath):
-            return partial(self._function, owner())
-        return partial(_refuse_without_root, f"{owner.__name__}.{self._name}()")
-
-
-def _refuse_without_root(call: str) -> Never:
-    raise UnsupportedOperation(f"{call} needs a root: RootedPath.bind(root) makes a class with one")
-
-
-class RootedPath(LexicalPath, from_segments=True):
+class RootedPath(OpenablePath, from_segments=True):
     """A path inside a root, used like ``pathlib.Path``, that cannot lead out of it.
 
     ``root`` is a PID, a host directory (``str`` or ``os.PathLike``) or a :class:`Root`; a root
@@ -164,7 +128,7 @@ class RootedPath(LexicalPath, from_segments=True):
             >>> Path("/etc/hostname").read_text()
             'cellar\\n'
         """
-        return _bound_class(cls, _as_root(root, options))
+        return bound_class(BoundPath, cls, _as_root(root, options))
 
     @classmethod
     def of_container(
@@ -412,7 +376,7 @@ class RootedPath(LexicalPath, from_segments=True):
 
     # Places
 
-    @_Anchored
+    @Anchored
     def cwd(self) -> Self:
         """Return ``/``, which relative paths count from. Can be called on a bound class.
 
@@ -422,7 +386,7 @@ class RootedPath(LexicalPath, from_segments=True):
         """
         return self.with_segments("/")
 
-    @_Anchored
+    @Anchored
     def home(self) -> Self:
         """Return the home of the root's process by the container's own accounts.
 
@@ -566,111 +530,6 @@ class RootedPath(LexicalPath, from_segments=True):
 
     # Reading and listing
 
-    # As typeshed has them for pathlib.
-
-    @overload
-    def open(
-        self,
-        mode: OpenTextMode = "r",
-        buffering: int = -1,
-        encoding: str | None = None,
-        errors: str | None = None,
-        newline: str | None = None,
-    ) -> io.TextIOWrapper: ...
-    @overload
-    def open(
-        self,
-        mode: OpenBinaryMode,
-        buffering: Literal[0],
-        encoding: None = None,
-        errors: None = None,
-        newline: None = None,
-    ) -> io.FileIO: ...
-    @overload
-    def open(
-        self,
-        mode: OpenBinaryModeUpdating,
-        buffering: Literal[-1, 1] = -1,
-        encoding: None = None,
-        errors: None = None,
-        newline: None = None,
-    ) -> io.BufferedRandom: ...
-    @overload
-    def open(
-        self,
-        mode: OpenBinaryModeWriting,
-        buffering: Literal[-1, 1] = -1,
-        encoding: None = None,
-        errors: None = None,
-        newline: None = None,
-    ) -> io.BufferedWriter: ...
-    @overload
-    def open(
-        self,
-        mode: OpenBinaryModeReading,
-        buffering: Literal[-1, 1] = -1,
-        encoding: None = None,
-        errors: None = None,
-        newline: None = None,
-    ) -> io.BufferedReader: ...
-    @overload
-    def open(
-        self,
-        mode: OpenBinaryMode,
-        buffering: int = -1,
-        encoding: None = None,
-        errors: None = None,
-        newline: None = None,
-    ) -> BinaryIO: ...
-    @overload
-    def open(
-        self,
-        mode: str,
-        buffering: int = -1,
-        encoding: str | None = None,
-        errors: str | None = None,
-        newline: str | None = None,
-    ) -> IO[Any]: ...
-    def open(
-        self,
-        mode: str = "r",
-        buffering: int = -1,
-        encoding: str | None = None,
-        errors: str | None = None,
-        newline: str | None = None,
-    ) -> IO[Any]:
-        """Open the file, like the built-in ``open()``. A new file is created inside the root.
-
-        ``mode``, ``buffering``, ``encoding``, ``errors`` and ``newline`` are those of ``open()``; a
-        new file gets 0o666 and the umask. Raises ``OSError``, :class:`SpecialFileError` among them.
-
-        The file's ``name`` is this path. A text would be that of a host file to a library that
-        opens it again.
-
-        Examples:
-            >>> with RootedPath(23309, "etc/passwd").open() as file:
-            ...     next(file)
-            'root:x:0:0:root of the cellar:/root:/bin/sh\\n'
-        """
-        is_text = "b" not in mode
-        if is_text:
-            encoding = io.text_encoding(encoding)
-        try:
-            file = open(str(self), mode, buffering, encoding, errors, newline, opener=self._opener)
-        except OSError as error:
-            note_once(error, self._root.note)
-            raise
-        raw: Any = file
-        if is_text:
-            raw = raw.buffer.raw
-        elif buffering:
-            raw = raw.raw
-        raw.name = self
-        return file
-
-    def _opener(self, _: str, flags: int) -> int:
-        return self._root.resolver.open_number(self._raw, flags, 0o666)
-
     def read_bytes(self, *, limit: int | None = None) -> bytes:
         """Return the whole file. ``EFBIG`` if it has more than ``limit`` bytes.
 
@@ -707,8 +566,8 @@ class RootedPath(LexicalPath, from_segments=True):
             >>> RootedPath(23309, "etc/hostname").read_text(encoding="utf-8")
             'cellar\\n'
         """
-        encoding = _codec(io.text_encoding(encoding))
-        if encoding not in _CODED_AT_ONCE or newline not in (None, "", "\n"):
+        encoding = codec(io.text_encoding(encoding))
+        if not is_coded_at_once(encoding, newline):
             if limit is None:
                 file = self.open("r", encoding=encoding, errors=errors, newline=newline)
             else:
@@ -892,10 +751,10 @@ class RootedPath(LexicalPath, from_segments=True):
             >>> RootedPath(23309, "tmp/note").write_text("a note", encoding="utf-8")
             6
         """
-        encoding = _codec(io.text_encoding(encoding))
+        encoding = codec(io.text_encoding(encoding))
         if not isinstance(data, str):
             raise TypeError(f"data must be str, not {type(data).__name__}")
-        if encoding not in _CODED_AT_ONCE or newline not in (None, "", "\n"):
+        if not is_coded_at_once(encoding, newline):
             file = self.open("w", encoding=encoding, errors=errors, newline=newline)
             with noted(self._root.note), file:
                 return file.write(data)
@@ -1395,7 +1254,6 @@ class RootedPath(LexicalPath, from_segments=True):
             >>> RootedPath(23309, "srv/cache/deep").mkdir(parents=True)
             >>> RootedPath(23309, "srv/cache").rmtree()
         """
-
         from procpath.tree import removing
 
         handle: removing.OnError = removing.ignore if ignore_errors else removing.reraise
@@ -1601,38 +1459,10 @@ def _as_root(root: int | str | os.PathLike[str] | Root, options: OptionArguments
     )
 
 
-_bound_classes: WeakValueDictionary[tuple[type[RootedPath], int], type[BoundPath]] = (
-    WeakValueDictionary()
-)
-"""By class and ``id()`` of the root, which lives as long as the class that is bound to it."""
-
-
-def _bound_class(cls: type[RootedPath], root: Root) -> type[BoundPath]:
-    bound = _bound_classes.get((cls, id(root)))
-    if bound is None:
-        bases = (BoundPath,) if cls is RootedPath else (BoundPath, cls)
-        namespace = {
-            "__slots__": (),
-            "__doc__": cls.__doc__,
-            "__module__": cls.__module__,
-            "_bound_root": root,
-            "_bound_class": cls,
-        }
-        made = new_class(
-            cls.__name__, bases, {"from_segments": True}, lambda ns: ns.update(namespace)
-        )
-        bound = _bound_classes.setdefault((cls, id(root)), cast("type[BoundPath]", made))
-    return bound
-
-
 def _unpickled_bound(cls: type[RootedPath], root: Root, text: str) -> BoundPath:
-    """Make a path of the class that it had, if there still is one, so that ``isinstance`` holds."""
-    for (bound_to, _), bound in list(_bound_classes.items()):
-        known = bound._bound_root
-        same = bound_to is cls and known == root and known.origin == root.origin
-        if same and known.options == root.options and not known.closed:
-            return bound(text)
-    return _bound_class(cls, root)(text)
+    # Of the class that it had, if there still is one, so that isinstance() holds.
+    bound: type[BoundPath] = find_bound_class(cls, root) or bound_class(BoundPath, cls, root)
+    return bound(text)
 
 
 def _unpickled(cls: type[RootedPath], root: Root, text: str) -> RootedPath:
@@ -1693,14 +1523,6 @@ def _attribute(name: str | bytes) -> bytes:
 
 def _pattern_text(pattern: Segment) -> str:
     return str(pattern) if isinstance(pattern, LexicalPath) else os.fspath(pattern)
-
-
-def _codec(encoding: str) -> str:
-    if encoding != "locale":
-        return encoding
-    import locale
-
-    return locale.getencoding()
 
 
 def _as_written(target: Segment, path: RootedPath) -> bytes:

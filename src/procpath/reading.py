@@ -1,4 +1,4 @@
-"""Reading a file whole, and no more of it than is wanted."""
+"""Reading a file whole, and no more of it than is wanted; decoding it at once."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from procpath.errors import os_error
 
 _LARGEST_READ = 1 << 26
 """Bytes that are set aside at once because a file says that it has them."""
+
+_CODED_AT_ONCE = frozenset(("utf-8", "UTF-8", "utf8", "ascii", "latin-1", "iso-8859-1"))
+"""Encodings without a byte order mark or a state: decoding the whole is decoding the file."""
 
 
 def require_limit(limit: int | None) -> None:
@@ -38,3 +41,17 @@ def read_whole(fd: int, size: int, limit: int | None = None) -> bytes:
             raise os_error(EFBIG)
         data = os.read(fd, min(1 << 20, left))
     return whole.getvalue()
+
+
+def codec(encoding: str) -> str:
+    """Return the name of a codec for what ``io.text_encoding()`` returned."""
+    if encoding != "locale":
+        return encoding
+    import locale
+
+    return locale.getencoding()
+
+
+def is_coded_at_once(encoding: str, newline: str | None) -> bool:
+    """Return whether a text is coded as a whole like by ``open()``, but for ends of lines."""
+    return encoding in _CODED_AT_ONCE and newline in (None, "", "\n")
