@@ -306,16 +306,20 @@ def test_move_is_on_disk_before_its_source_goes(
 ) -> None:
     write(tmp_path / "one/tree/file")
     (tmp_path / "two").mkdir()
-    there: list[tuple[bool, bool]] = []
-    real = linux.syncfs
+    there: list[tuple[str, bool, bool]] = []
 
-    def syncfs(fd: int) -> None:
-        there.append(((tmp_path / "one/tree/file").exists(), (tmp_path / "two/tree/file").exists()))
-        real(fd)
+    def record(name: str, function: Callable[[int], None]) -> Callable[[int], None]:
+        def recorded(fd: int) -> None:
+            is_there = (tmp_path / "two/tree/file").exists()
+            there.append((name, (tmp_path / "one/tree/file").exists(), is_there))
+            function(fd)
 
-    monkeypatch.setattr(linux, "syncfs", syncfs)
+        return recorded
+
+    monkeypatch.setattr(linux, "syncfs", record("syncfs", linux.syncfs))
+    monkeypatch.setattr(os, "fsync", record("fsync", os.fsync))
     RootedPath(tmp_path / "one", "tree").move(RootedPath(tmp_path / "two", "tree"))
-    assert there == [(True, True)]
+    assert there == [("syncfs", True, False), ("fsync", True, True)]
     assert os.listdir(tmp_path / "one") == []
 
 

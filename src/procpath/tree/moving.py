@@ -2,8 +2,8 @@
 
 Within a root a move is a rename(2) wherever the kernel can do it. Between two roots it never is:
 a process whose working directory is renamed out of its root is outside of it, and climbs on from
-there. Then, and across file systems, the source is copied completely, the copy gets its name and
-is written to the disk, and only then what was copied, and has not changed since, is removed.
+there. Then, and across file systems, the source is copied completely, the copy is written to the
+disk and gets its name, and only then what was copied, and has not changed since, is removed.
 """
 
 from __future__ import annotations
@@ -90,14 +90,19 @@ def _copy_and_remove(
         )
         files = _Mover(source, target, rules, FirstError(), on_progress)
         with target.blame:
-            staged = Staged(new.dirfd.value, new.name)
-        with staged:
-            copy_to(files, Original(fd, status), staged)
+            # Opened before anything is written, it has every error of that (syncfs(2)).
+            listing = openat(new.dirfd.value, ".", LISTING)
+        with listing as directory:
             with target.blame:
-                staged.replace()
-        with target.blame, openat(new.dirfd.value, ".", LISTING) as directory:
-            # Or a loss of power could take the copy too.
-            linux.syncfs(directory)
+                staged = Staged(directory, new.name)
+            with staged:
+                copy_to(files, Original(fd, status), staged)
+                with target.blame:
+                    # Or a loss of power could leave an empty file under the name.
+                    linux.syncfs(directory)
+                    staged.replace()
+            with target.blame:
+                os.fsync(directory)
         # While it is held, its inode number is not given to another file.
         errors = Errors(None)
         _Removal(source, old.dirfd.value, files.moved, errors).run(os.fsdecode(old.name), status)
