@@ -1,11 +1,12 @@
-"""What a wheel has besides the package: completion for shells and a man page.
+"""What is made when the package is built: its description, completion for shells, a man page.
 
-Both are made from the parser of the command, so that they say what it does.
+Completion and man page are made from the parser of the command, so that they say what it does.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.builders.utils import get_reproducible_timestamp
+from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 _COMPLETIONS = {
     "bash": "share/bash-completion/completions/procpath",
@@ -22,6 +24,25 @@ _COMPLETIONS = {
     "fish": "share/fish/vendor_completions.d/procpath.fish",
 }
 _MAN_PAGE = "share/man/man1/procpath.1"
+
+_LINK = re.compile(r"\[([^]]+)\]\((?!\w+://)([^)]+)\)")
+
+
+class Description(MetadataHookInterface):
+    """Give the README as the description, which is read where the files of the project are not."""
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        """Lead relative links to ``project.urls.Source``, or name the file where there is none."""
+        source = metadata.get("urls", {}).get("Source")
+
+        def link(match: re.Match[str]) -> str:
+            label, target = match.groups()
+            if source:
+                return f"[{label}]({source}/{target})"
+            return label if label == target else f"{label} (`{target}`)"
+
+        text = Path(self.root, "README.md").read_text(encoding="utf-8")
+        metadata["readme"] = {"content-type": "text/markdown", "text": _LINK.sub(link, text)}
 
 
 class CommandLineFiles(BuildHookInterface[Any]):

@@ -21,6 +21,7 @@ nox.options.sessions = ["lint", "quick"]
 nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = True
 
+CONSTRAINTS = str(Path(".ci/constraints.txt").resolve())
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 
 
@@ -50,7 +51,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; ``nox -s docs -- serve`` shows it while it is written."""
-    session.install("-e", ".[docs]")
+    session.install("-c", CONSTRAINTS, "-e", ".[docs]")
     session.run("mkdocs", *(session.posargs or ["build", "--strict"]))
 
 
@@ -64,7 +65,9 @@ def races(session: nox.Session) -> None:
 @nox.session
 def release(session: nox.Session) -> None:
     """Build the distributions twice, check them, and run the tests of the one on the other."""
-    session.install("build~=1.3", "twine~=7.0")
+    # For what `build` installs, too.
+    session.env["PIP_CONSTRAINT"] = session.env["PIP_BUILD_CONSTRAINT"] = CONSTRAINTS
+    session.install("build", "twine")
     temporary = Path(session.create_tmp())
     first, second = temporary / "first", temporary / "second"
     for directory in (first, second):
@@ -87,4 +90,4 @@ def release(session: nox.Session) -> None:
 
 
 def _install(session: nox.Session) -> None:
-    session.install("-e", ".[test]")
+    session.install("-c", CONSTRAINTS, "-e", ".[test]")

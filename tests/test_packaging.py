@@ -66,6 +66,14 @@ def test_the_extras_are_docs_test_and_testing(metadata: Message) -> None:
     assert sorted(metadata.get_all("Provides-Extra", [])) == ["docs", "test", "testing"]
 
 
+def test_the_description_has_no_relative_links(metadata: Message) -> None:
+    description = metadata.get_payload()
+    assert "Start (`docs/start.md`)" in description
+    assert [
+        target for target in re.findall(r"\]\(([^)]+)", description) if "://" not in target
+    ] == []
+
+
 def test_the_command_is_installed(wheel: zipfile.ZipFile) -> None:
     assert "procpath = procpath.__main__:main" in _only(wheel, ".dist-info/entry_points.txt")
 
@@ -108,6 +116,24 @@ def test_man_page_is_dated_by_the_build(wheel: zipfile.ZipFile) -> None:
     assert re.fullmatch(
         r'\.TH PROCPATH "1" "2020\\-02\\-02" "rootedpath [\d.]+" "User Commands"', first
     )
+
+
+def test_ci_holds_the_version_of_each_dependency() -> None:
+    configuration = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    extras = configuration["project"]["optional-dependencies"].values()
+    required = {
+        re.split(r"[^\w-]", each)[0]
+        for each in [
+            *configuration["build-system"]["requires"],
+            *configuration["project"]["dependencies"],
+            *(each for extra in extras for each in extra),
+        ]
+    }
+    lines = (PROJECT / ".ci/constraints.txt").read_text().splitlines()
+    held = [re.fullmatch(r"([\w.-]+)==[\w.]+", line) for line in lines if line[0] != "#"]
+    assert all(held)
+    names = {each[1].replace("_", "-") for each in held if each is not None}
+    assert {each.replace("_", "-") for each in required} - names == {"rootedpath"}
 
 
 def test_importing_procpath_imports_nothing_that_it_does_not_name() -> None:

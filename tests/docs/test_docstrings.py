@@ -61,7 +61,9 @@ def test_method_has_an_example(name: str) -> None:
 
 def test_what_is_newer_than_the_first_version_says_so() -> None:
     """So a public name that vanishes is noticed, too."""
-    dated = [name for name, member in PUBLIC.items() if ADDED.search(inspect.getdoc(member) or "")]
+    dated = {name for name, member in PUBLIC.items() if ADDED.search(inspect.getdoc(member) or "")}
+    # From Python 3.13 on it is pathlib's own.
+    dated.add("UnsupportedOperation")
     assert sorted(PUBLIC.keys() - dated) == FIRST_VERSION.read_text().splitlines()
 
 
