@@ -136,11 +136,20 @@ class TreeCopy:
             try:
                 yield
             except BaseException as error:
+                if isinstance(error, OSError):
+                    error.add_note(self._what_was_kept())
                 # Its removal takes some of the descriptors.
                 self._out_of.restart()
                 self._into.restart()
                 self._end_staged(error)
                 raise
+
+    def _what_was_kept(self) -> str:
+        # copy_one() has a frame of the directory above.
+        frames = self._frames[1:] if self._above else self._frames
+        is_merged = bool(frames) and frames[0].merged
+        kept = "what was copied before is kept" if is_merged else "nothing is kept"
+        return f"while copying {self._files.source.below(self._names)!r}; {kept}"
 
     def _step(self) -> None:
         todo = self._frames[-1].todo
