@@ -24,7 +24,7 @@ AnyPath: TypeAlias = "RootedPath | Path"
 _CURRENT = sys.version_info >= (3, 14)
 """pathlib itself has become faster"""
 
-_FILE = "a/b/c/d/file"
+FILE = "a/b/c/d/file"
 _THROUGH_LINK = "a/to-b/c/d/file"
 
 
@@ -59,8 +59,8 @@ class Timing:
 
 def make_tree(top: Path) -> None:
     """8,000 files in 800 directories, a directory of 1,000 files, and a file four levels down."""
-    (top / _FILE).parent.mkdir(parents=True)
-    (top / _FILE).write_text("a line of a file\n" * 15)
+    (top / FILE).parent.mkdir(parents=True)
+    (top / FILE).write_text("a line of a file\n" * 15)
     (top / "a/to-b").symlink_to("b")
     (top / "flat").mkdir()
     for number in range(1000):
@@ -129,7 +129,7 @@ def _opening(
         "read_text": lambda p: p.read_text(),
     }
     for (name, act), limit in zip(acts.items(), limits, strict=True):
-        yield Case(name + suffix, _FILE, limit, 1000, act, special_files=special_files)
+        yield Case(name + suffix, FILE, limit, 1000, act, special_files=special_files)
 
 
 _RESOLVE = 0.5 if _CURRENT else 0.35
@@ -139,14 +139,14 @@ _STAT = 2.3 if _CURRENT else 2.1
 _SCAN_TO_RGLOB = 0.8 if sys.version_info >= (3, 13) else 0.45
 
 CASES = (
-    Case("stat", _FILE, _STAT, 2000, lambda p: p.stat()),
-    Case("exists", _FILE, _STAT, 2000, lambda p: p.exists()),
-    Case("is_file", _FILE, _STAT, 2000, lambda p: p.is_file()),
+    Case("stat", FILE, _STAT, 2000, lambda p: p.stat()),
+    Case("exists", FILE, _STAT, 2000, lambda p: p.exists()),
+    Case("is_file", FILE, _STAT, 2000, lambda p: p.is_file()),
     *_opening("", (2.5, 2.2, 1.6) if _CURRENT else (2.4, 1.6, 1.3), "refuse"),
     *_opening(", allow", (1.3, 1.05, 0.8) if _CURRENT else (1.3, 0.75, 0.65), "allow"),
     # On tmpfs; on a disk the writing takes nearly all of the time, and it is 1.
     Case("write_text", "written", 1.6, 500, lambda p: p.write_text("text")),
-    Case("resolve", _FILE, _RESOLVE, 500, lambda p: p.resolve()),
+    Case("resolve", FILE, _RESOLVE, 500, lambda p: p.resolve()),
     Case("resolve a link", _THROUGH_LINK, _RESOLVE_LINK, 500, lambda p: p.resolve()),
     Case("/", "tree", 0.5, 5000, lambda p: p / "name"),
     Case("iterdir", "flat", 1.0, 10, lambda p: _consume(p.iterdir())),
