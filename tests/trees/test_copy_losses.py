@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from helpers.scenery import CAP_NET_RAW, acl, as_nobody, reachable, write
+from helpers.scenery import CAP_NET_RAW, acl, as_nobody, place, reachable, write
 from helpers.support import private_mounts
 from procpath import CopyProgress, Root, RootedPath, linux, uapi
 from procpath.tree import places
-from procpath.tree.copy import data, leases
+from procpath.tree.copy import Choices, data, leases, report
+from procpath.tree.copy.files import Original
+from procpath.tree.copy.tree import copy_over, file_copier
 
 pytestmark = pytest.mark.usefixtures("no_leak")
 
@@ -40,6 +42,65 @@ def test_name_that_vanishes_is_left_out(tmp_path: Path) -> None:
     )
     assert sorted(os.listdir(tmp_path / "out/d")) == ["a", "c"]
     assert errors == []
+
+
+@pytest.mark.parametrize("depth", [5, 15, 25])
+@pytest.mark.parametrize("through_link", [False, True])
+def test_directory_that_is_moved_away_takes_nothing_along(
+    through_link: bool, depth: int, tmp_path: Path
+) -> None:
+    """``..`` leads out of it to another directory than the one that the copy came from."""
+    top = tmp_path / "tree"
+    levels = [top]
+    for number in range(25):
+        write(levels[-1] / "0", "before")
+        write(levels[-1] / "z", "behind")
+        levels.append(levels[-1] / f"d{number}")
+    write(levels[-1] / "file")
+    if through_link:
+        (top / "d0/d1/d2").rename(tmp_path / "tree/d0/elsewhere")
+        (top / "d0/d1/d2").symlink_to("../elsewhere")
+    moved = "/".join(f"d{number}" for number in range(depth))
+    errors: list[OSError] = []
+
+    def move(progress: CopyProgress) -> None:
+        if progress.source.endswith("/file") and not (tmp_path / "moved").exists():
+            os.rename((top / moved).resolve(), tmp_path / "moved")
+
+    source = RootedPath(tmp_path, "tree")
+    for name in ("copy", "there", "by the command"):
+        target = tmp_path / name
+        if name != "copy":
+            os.rename(tmp_path / "moved", (top / moved).parent.resolve() / Path(moved).name)
+        errors.clear()
+        if name == "by the command":
+            as_the_command(source, target, errors.append, move)
+        else:
+            if name == "there":
+                target.mkdir()
+            source.copy(target, on_error=errors.append, on_progress=move, dirs_exist_ok=True)
+        assert {error.errno for error in errors} <= {errno.ESTALE}
+        # All of what is still in its place; of the other, at least what was there before.
+        for number in range(26):
+            names = {"0", "z", f"d{number}"} if number < 25 else {"file"}
+            lost: set[str] = set() if number < (3 if through_link else depth) else {"z"}
+            found = {*os.listdir(target.joinpath(*(f"d{each}" for each in range(number))))}
+            assert names - lost <= found <= names | {"elsewhere"}
+        assert errors or depth > 17
+    assert not list(tmp_path.rglob(".procpath-*"))
+
+
+def as_the_command(
+    source: RootedPath,
+    target: Path,
+    on_error: Callable[[OSError], object],
+    on_progress: Callable[[CopyProgress], object],
+) -> None:
+    """Copy as ``procpath cp`` does."""
+    ends = place(source), place(target)
+    files = file_copier(*ends, Choices(), report.Errors(on_error), on_progress)
+    with ends[0].find() as fd, ends[1].open_parent().dirfd as dirfd:
+        copy_over(files, Original(fd, os.fstat(fd)), dirfd, target.name)
 
 
 def test_errors_are_told_and_the_rest_is_kept(tmp_path: Path) -> None:

@@ -333,3 +333,21 @@ def test_a_file_of_the_kernel_is_told(tree: Path) -> None:
         return [(error.errno, error.filename) for error in errors]
 
     assert private_mounts(mounted) == [(ENXIO, "/file")]
+
+
+def test_directory_that_is_moved_away_takes_nothing_along(tree: Path, tmp_path: Path) -> None:
+    """``..`` leads out of it to another directory than the one that was archived."""
+    deep = [tree]
+    for number in range(25):
+        write(deep[-1] / "z", "behind")
+        deep.append(deep[-1] / f"d{number}")
+    write(deep[-1] / "file", "the deepest file")
+    stream = Meddling(b"the deepest file", lambda: deep[10].rename(tmp_path / "moved"))
+    errors: list[OSError] = []
+    RootedPath(tree).to_tar(stream, on_error=errors.append)
+    assert [error.errno for error in errors] == [ESTALE]
+    assert str(errors[0].filename).startswith("/d0/d1/")
+    found = members(stream.getvalue())
+    behind = [path.relative_to(tree).joinpath("z").as_posix() for path in deep[:10]]
+    assert set(behind) <= set(found)
+    assert deep[25].relative_to(tree).joinpath("file").as_posix() in found

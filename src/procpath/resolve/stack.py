@@ -104,3 +104,39 @@ class DirectoryStack(Closing):
         levels.pop()
         self.dirfd = above.directory.value
         return left.directory
+
+    @property
+    def depth(self) -> int:
+        """How many directories the way has besides the top."""
+        return len(self._levels) - 1
+
+    def leave_moved(self, names: list[str]) -> None:
+        """Go up where :meth:`leave` raised, by the names of the directories instead of ``..``.
+
+        ``names[0]`` is in the top. Goes further up if the directory above no longer has the name
+        that led there.
+        """
+        levels = self._levels
+        levels.pop().directory.close()
+        closed = []
+        while levels[-1].birth is not None:
+            closed.append(levels.pop())
+        self._spare = deque(number for number in self._spare if number <= self.depth)
+        self.dirfd = levels[-1].directory.value
+        while closed:
+            level = closed.pop()
+            # A link may lead elsewhere by now.
+            if level.by_link or not self._enter_again(names[self.depth], level.birth):
+                return
+
+    def _enter_again(self, name: str, wanted: Birth | None) -> bool:
+        """Go down into a directory if it still is the one of this birth."""
+        try:
+            found = openat(self.dirfd, name, self._flags)
+        except OSError:
+            return False
+        if birth(found.value) != wanted:
+            found.close()
+            return False
+        self.enter(found)
+        return True

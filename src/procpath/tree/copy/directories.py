@@ -24,7 +24,7 @@ from procpath.errors import SpecialFileError, os_error
 from procpath.linux import Descriptor, openat
 from procpath.resolve.identity import mount_id
 from procpath.resolve.reopen import reopen
-from procpath.resolve.stack import DirectoryStack
+from procpath.resolve.stack import DirectoryStack, MovedError
 from procpath.resolve.walk import MAXSYMLINKS
 from procpath.tree.copy.files import FileCopier, Original
 from procpath.tree.copy.hardlinks import HardLinks
@@ -49,7 +49,7 @@ to the next one would be 2 ** n directories.
 class _Frame:
     """A directory that is being copied."""
 
-    __slots__ = ("append_only", "by_link", "merged", "mount", "staged", "status", "todo")
+    __slots__ = ("append_only", "by_link", "lost", "merged", "mount", "staged", "status", "todo")
 
     def __init__(
         self,
@@ -73,6 +73,8 @@ class _Frame:
         """of the target, once it is asked for"""
         self.append_only: bool | None = None
         """the target is, once it is asked for"""
+        self.lost = False
+        """the source was moved to where nothing leads from here"""
 
 
 class _Entered(NamedTuple):
@@ -417,8 +419,12 @@ class TreeCopy:
         frame = self._frames.pop()
         try:
             with files.blame_target:
-                if not frame.merged or files.rules.finishes_merged:
-                    files.finish_directory(self._out_of.dirfd, frame.status, self._into.dirfd)
+                if frame.lost and files.rules.preserve_metadata:
+                    # Its ACL was lost with it: without that the mode could grant more.
+                    pass
+                elif not frame.merged or files.rules.finishes_merged:
+                    source = -1 if frame.lost else self._out_of.dirfd
+                    files.finish_directory(source, frame.status, self._into.dirfd)
                 elif files.rules.durable:
                     files.sync_directory(self._into.dirfd)
         except OSError as error:
@@ -426,14 +432,28 @@ class TreeCopy:
         files.finish(frame.status)
         if not self._frames:
             return
-        with files.blame_source:
-            self._out_of.leave().close()
+        if not frame.lost:
+            self._leave_source()
         with files.blame_target:
             self._into.leave().close()
         if frame.staged is not None:
             self._publish(frame.staged)
         if self._names:
             self._names.pop()
+
+    def _leave_source(self) -> None:
+        """Go up in the source. What is in a directory that was moved meanwhile is lost."""
+        try:
+            with self._files.blame_source:
+                self._out_of.leave().close()
+        except MovedError as error:
+            # copy_one() has a frame more, and its directory has no name among these.
+            names = [".", *self._names] if self._above else self._names
+            self._out_of.leave_moved(names)
+            for frame in self._frames[self._out_of.depth + 1 :]:
+                frame.lost = True
+                frame.todo.clear()
+            self._files.errors.report(error)
 
     def _publish(self, staged: Staged) -> None:
         failed = None

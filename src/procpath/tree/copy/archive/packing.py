@@ -19,7 +19,7 @@ from procpath.errors import SpecialFileError, os_error
 from procpath.linux import openat
 from procpath.resolve.identity import birth, mount_id
 from procpath.resolve.reopen import reopen
-from procpath.resolve.stack import DirectoryStack
+from procpath.resolve.stack import DirectoryStack, MovedError
 from procpath.tree.copy.archive.attributes import read_attributes
 from procpath.tree.copy.archive.members import BLOCK, XATTR
 from procpath.tree.copy.archive.owners import NOBODY, owners_out_of
@@ -127,11 +127,25 @@ class _Packing:
                 else:
                     todo.pop()
                     devices.pop()
-                    if todo:
-                        with self._blame:
-                            way.leave().close()
+                    if todo and not self._leave(way):
+                        # What is still in directories that were moved away is left out.
+                        while len(todo) > way.depth + 1:
+                            todo.pop()
+                            devices.pop()
+                            self._names.pop()
                 if self._names:
                     self._names.pop()
+
+    def _leave(self, way: DirectoryStack) -> bool:
+        """Go up. False, after a report, if the directory above could not be found by ``..``."""
+        try:
+            with self._blame:
+                way.leave().close()
+        except MovedError as error:
+            self._reports.report(error)
+            way.leave_moved(self._names)
+            return False
+        return True
 
     def end(self) -> None:
         """Write the end of the archive."""
