@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from errno import ENOSYS
+from functools import cache
 
 from procpath import uapi
 from procpath.linux import StoppedCall
@@ -15,7 +17,8 @@ _MACHINE = os.uname().machine
 _OUR_ARCH = uapi.AUDIT_ARCH[_MACHINE]
 
 # Where the paths of a call are: "1" is a path in argument 1, "01" the directory of argument 0
-# and the path of argument 1, "d0" the directory of argument 0 itself, "s1" a UNIX socket address.
+# and the path of argument 1, "d0" the directory of argument 0 itself, "s1" a UNIX socket address,
+# "m1" that of a message, "v1" those of as many messages as argument 2 says.
 _NEWER = {  # the same number on every architecture
     "open_tree": (428, "01"),
     "move_mount": (429, "01 23"),
@@ -40,6 +43,7 @@ _CALLS = {
         "access": (21, "0"),
         "connect": (42, "s1"),
         "sendto": (44, "s4"),
+        "sendmsg": (46, "m1"),
         "bind": (49, "s1"),
         "execve": (59, "0"),
         "truncate": (76, "0"),
@@ -91,6 +95,7 @@ _CALLS = {
         "utimensat": (280, "01"),
         "fanotify_mark": (301, "34"),
         "name_to_handle_at": (303, "01"),
+        "sendmmsg": (307, "v1"),
         "renameat2": (316, "01 23"),
         "execveat": (322, "01"),
         "statx": (332, "01"),
@@ -131,23 +136,34 @@ _CALLS = {
         "execve": (221, "0"),
         "connect": (203, "s1"),
         "sendto": (206, "s4"),
+        "sendmsg": (211, "m1"),
         "fanotify_mark": (263, "34"),
         "name_to_handle_at": (264, "01"),
+        "sendmmsg": (269, "v1"),
         "renameat2": (276, "01 23"),
         "execveat": (281, "01"),
         "statx": (291, "01"),
     },
 }
-_NAMES = {number: (name, where) for name, (number, where) in {**_CALLS[_MACHINE], **_NEWER}.items()}
+_NAMES = {
+    number: (name, where.split())
+    for name, (number, where) in {**_CALLS[_MACHINE], **_NEWER}.items()
+}
 _IO_URING_SETUP = 425
 _X32_BIT = 0x40000000  # of a call by the x32 ABI, which has the arch of x86-64
 
 _LOAD, _JUMP_IF_EQUAL, _JUMP_IF_SET, _RETURN = 0x20, 0x15, 0x45, 0x06
-_NUMBER, _ARCH = 0, 4  # offsets in struct seccomp_data
+_NUMBER, _ARCH, _SENDMSG_FLAGS = 0, 4, 32  # offsets in struct seccomp_data
+
+HANDOVER_FLAGS = 0x4000 | 0x200 | 0x400 | 0x1000
+"""Flags of the one sendmsg(2) that is not stopped: it hands over the listener, so nobody can answer
+yet. MSG_NOSIGNAL with MSG_FIN, MSG_SYN and MSG_RST, which only the kernel uses, and not for UNIX
+sockets: no program passes them."""
 
 PATH_MAX = 4096
 
 
+@cache
 def stopping_filter() -> bytes:
     """Return the seccomp filter that stops each call that names a file.
 
@@ -159,9 +175,13 @@ def stopping_filter() -> bytes:
     code += [(_LOAD, 0, 0, _NUMBER), (_JUMP_IF_SET, 0, 1, _X32_BIT), stop]
     code += [(_JUMP_IF_EQUAL, 0, 1, _IO_URING_SETUP)]
     code += [(_RETURN, 0, 0, uapi.SECCOMP_RET_ERRNO | ENOSYS)]
+    allow = (_RETURN, 0, 0, uapi.SECCOMP_RET_ALLOW)
+    sendmsg = _CALLS[_MACHINE]["sendmsg"][0]
     for number in _NAMES:
-        code += [(_JUMP_IF_EQUAL, 0, 1, number), stop]
-    code.append((_RETURN, 0, 0, uapi.SECCOMP_RET_ALLOW))
+        if number != sendmsg:
+            code += [(_JUMP_IF_EQUAL, 0, 1, number), stop]
+    code += [(_JUMP_IF_EQUAL, 1, 0, sendmsg), allow]
+    code += [(_LOAD, 0, 0, _SENDMSG_FLAGS), (_JUMP_IF_EQUAL, 0, 1, HANDOVER_FLAGS), allow, stop]
     return b"".join(struct.pack("=HBBI", *line) for line in code)
 
 
@@ -198,13 +218,13 @@ class CallReader:
         Raises OSError if the memory of the process cannot be read. The answer is good only if
         the call is still stopped afterwards.
         """
-        name, where = _NAMES[stopped.number]
+        name, places = _NAMES[stopped.number]
         counts = False
         paths = []
-        for place in where.split():
-            directory, path = _arguments(stopped, place)
-            if path == "" and (place[0] == "s" or directory not in (None, uapi.AT_FDCWD)):
-                continue  # the descriptor itself, or no path of a socket: none is resolved
+        for directory, path in _arguments(stopped, places):
+            # Nothing is looked up: no path at all, or the descriptor itself is meant.
+            if (not path and directory is None) or (path == "" and directory != uapi.AT_FDCWD):
+                continue
             start, full = self._full_path(stopped.tid, directory, path)
             # By its text, and where that leads: `{root}/../..` starts inside, `../tmp/x` ends so.
             counts = counts or self._is_inside(full) or self._is_inside(os.path.normpath(full))
@@ -280,16 +300,23 @@ def _link(tid: int, name: str) -> str:
         return ""
 
 
-def _arguments(stopped: StoppedCall, place: str) -> tuple[int | None, str | None]:
-    """Return the directory and the path that the call got; None for each that it has not."""
-    if place[0] == "d":
-        return _int(stopped.arguments[int(place[1])]), None
-    if place[0] == "s":
-        address = int(place[1])
-        return None, _unix_path(stopped.tid, *stopped.arguments[address : address + 2])
-    *directory, path = (stopped.arguments[int(digit)] for digit in place)
-    text = _text(stopped.tid, path) if path else None
-    return (_int(directory[0]) if directory else None), text
+def _arguments(stopped: StoppedCall, places: list[str]) -> Iterator[tuple[int | None, str | None]]:
+    """Return each directory and path that the call got; None for what it has not."""
+    tid, arguments = stopped.tid, stopped.arguments
+    for kind, last in ((place[0], int(place[-1])) for place in places):
+        address = arguments[last]
+        if kind == "d":
+            yield _int(address), None
+        elif kind == "s":
+            yield None, _unix_path(tid, address, arguments[last + 1])
+        elif kind == "m":
+            yield None, _path_of_message(tid, address)
+        elif kind == "v":
+            for number in range(min(arguments[2], _MOST_MESSAGES)):
+                yield None, _path_of_message(tid, address + number * _SIZE_OF_MESSAGE)
+        else:
+            directory = None if int(kind) == last else _int(arguments[int(kind)])
+            yield directory, _text(tid, address) if address else None
 
 
 def _int(register: int) -> int:
@@ -302,6 +329,15 @@ def _text(tid: int, address: int) -> str:
     return os.fsdecode(_memory(tid, address, PATH_MAX).partition(b"\0")[0])
 
 
+_MOST_MESSAGES = 1024  # of one sendmmsg(2): UIO_MAXIOV
+_SIZE_OF_MESSAGE = 64  # of struct mmsghdr on a 64-bit machine
+
+
+def _path_of_message(tid: int, address: int) -> str:
+    data = _memory(tid, address, 12)  # msg_name and msg_namelen of struct msghdr
+    return _unix_path(tid, *struct.unpack("=QI", data)) if len(data) == 12 else ""
+
+
 def _unix_path(tid: int, address: int, length: int) -> str:
     data = _memory(tid, address, min(length, 110))
     is_path = data[:2] == struct.pack("=H", 1) and data[2:3] != b"\0"  # AF_UNIX, not abstract
@@ -310,9 +346,11 @@ def _unix_path(tid: int, address: int, length: int) -> str:
 
 def _memory(tid: int, address: int, size: int) -> bytes:
     """Read the memory of the victim, as far as it is mapped."""
-    with open(f"/proc/{tid}/mem", "rb", buffering=0) as memory:
-        try:
-            return os.pread(memory.fileno(), size, address)
-        except (OSError, OverflowError):
-            # EIO: a bad pointer. The call itself fails with EFAULT.
-            return b""
+    memory = os.open(f"/proc/{tid}/mem", os.O_RDONLY)
+    try:
+        return os.pread(memory, size, address)
+    except (OSError, OverflowError):
+        # EIO: a bad pointer. The call itself fails with EFAULT.
+        return b""
+    finally:
+        os.close(memory)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from procpath.testing.races.calls import Call
 from procpath.testing.races.moves import (
@@ -31,9 +31,6 @@ from procpath.testing.races.victim import (
 )
 from procpath.testing.surroundings import CANARY, CANARY_NAME
 from procpath.testing.tree import Tree
-
-if TYPE_CHECKING:
-    pass
 
 Schedule: TypeAlias = Sequence[tuple[int, Move]]
 """Moves, each with the number of the call before which it is made, from 1 on."""
@@ -73,6 +70,8 @@ class Outcome:
     def __str__(self) -> str:
         head = "escaped" if self.escaped else "hung" if self.hung else "confined"
         lines = [f"{head}: {reason}" for reason in self.escaped] or [head]
+        if _is_failure(self) and not self.schedule:
+            lines.insert(0, "without any move: this is not a race")
         lines.append(repr(self.tree))
         for number, call in enumerate(self.calls, 1):
             lines += [self._arrow(move) for before, move in self.schedule if before == number]
@@ -85,6 +84,10 @@ class Outcome:
 
     def _arrow(self, move: Move) -> str:
         return f"  -->  {move!r}" + (" (could not be made)" if move in self.missed else "")
+
+
+def _is_failure(outcome: Outcome) -> bool:
+    return outcome.escaped != () or outcome.hung
 
 
 def play(victim: Victim, tree: Tree, schedule: Schedule) -> Outcome:
@@ -214,7 +217,7 @@ class Exploration:
             >>> next(exploration.failures).escaped[0]
             'opened {outside}/host/conf'
         """
-        return (outcome for outcome in self if outcome.escaped or outcome.hung)
+        return (outcome for outcome in self if _is_failure(outcome))
 
     def __repr__(self) -> str:
         return f"<Exploration: {self._size()}, {len(self._outcomes):,} run>"
@@ -313,5 +316,9 @@ def assert_confined(victim: Victim, tree: Tree, schedule: Schedule) -> None:
     require_victim(victim)
     require_support()
     outcome = play(victim, tree, schedule)
-    if outcome.escaped or outcome.hung:
+    if _is_failure(outcome) and schedule:
+        alone = play(victim, tree, ())
+        if alone.escaped or (alone.hung and outcome.hung):
+            outcome = alone
+    if _is_failure(outcome):
         raise AssertionError(str(outcome))

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import time
@@ -19,12 +20,20 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from errno import EBUSY, EINVAL, ENOENT, ENOSYS
 from functools import cache
+from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from procpath import linux
 from procpath.errors import os_error
-from procpath.testing.races.calls import Call, CallReader, is_32_bit, stopping_filter
+from procpath.testing.races.calls import (
+    HANDOVER_FLAGS,
+    Call,
+    CallReader,
+    is_32_bit,
+    stopping_filter,
+)
 from procpath.testing.races.mounts import enter_own_namespace
 
 if TYPE_CHECKING:
@@ -39,6 +48,9 @@ _PATIENCE = 60.0
 """seconds after which any victim hangs"""
 _NO_REPORT = 0xCC
 """exit status of a victim that has closed the pipe for its result"""
+
+
+_PROBE = "/name of a file that procpath looks for in vain"
 
 
 class RaceError(Exception):
@@ -71,15 +83,26 @@ the errno with which the call fails, or None for the call to be made."""
 
 @cache
 def require_support() -> None:
-    """Raise RaceError if the kernel, a filter or the privileges do not allow races here."""
-    listener, child = _start(lambda: os.access("/", os.F_OK), own_mounts=False)
+    """Raise RaceError if the kernel, a filter, /proc or the privileges do not allow races here."""
+    listener, child = _start(lambda: os.access(_PROBE, os.F_OK), own_mounts=False)
     with child, listener as fd:
         poll = select.poll()
         poll.register(fd, select.POLLIN)
         if not poll.poll(10_000):
             raise RaceError("the first call of a child was not notified within 10 seconds")
+        stopped = linux.seccomp_receive(fd)
         try:
-            linux.seccomp_continue(fd, linux.seccomp_receive(fd).id)
+            os.close(os.pidfd_open(child.pid))
+            call = CallReader(_PROBE, _PROBE).read(stopped)
+        except (FileNotFoundError, ProcessLookupError):
+            call = None
+        except OSError as error:
+            raise RaceError(f"races need to look into a child, which failed: {error}") from None
+        if call is None:
+            # None is mounted, or that of another PID namespace, as in some sandboxes.
+            raise RaceError("races need the /proc of this PID namespace, which is not mounted")
+        try:
+            linux.seccomp_continue(fd, stopped.id)
         except OSError as error:
             if error.errno != EINVAL:
                 raise
@@ -164,7 +187,8 @@ def _begin(report: socket.socket, run: Callable[[], object], own_mounts: bool) -
                 enter_own_namespace()
             program = stopping_filter()
             with linux.seccomp_listener(program) as listener:
-                socket.send_fds(report, [b"+"], [listener])
+                rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", listener))
+                report.sendmsg([b"+"], [rights], HANDOVER_FLAGS)
         except OSError as error:
             report.send(str(error.errno).encode())
             os._exit(1)
@@ -245,18 +269,21 @@ def _contents(fd: int) -> bytes:
 def _call(function: Callable[[Path], object], directory: Path, writer: int) -> None:
     result: object
     frames: list[tuple[str, int, str, None]] = []
+    known = len(sys.modules)
     try:
         result = function(directory)
     except BaseException as error:
         result, frames = error, _frames(error)
+    imported = _imported(known)
     try:
-        report = pickle.dumps((result, frames))
+        report = pickle.dumps((result, frames, imported))
         if frames:
             # An exception with required arguments pickles well and fails to unpickle.
             pickle.loads(report)
     except Exception as unpicklable:
         text = f"{result!r} ({unpicklable})"
-        report = pickle.dumps((TypeError(f"the victim's result must pickle: {text}"), frames))
+        refused = TypeError(f"the victim's result must pickle: {text}")
+        report = pickle.dumps((refused, frames, imported))
     if not _is_pipe(writer):
         # Another file may have the number now: nothing is written to it.
         os._exit(_NO_REPORT)
@@ -269,6 +296,34 @@ def _is_pipe(fd: int) -> bool:
         return stat.S_ISFIFO(os.fstat(fd).st_mode)
     except OSError:
         return False
+
+
+def _imported(known: int) -> list[tuple[str, str]]:
+    """Return the modules behind the first ``known`` ones, each with its file."""
+    # From the end: to touch all modules would copy the memory that they share with the parent.
+    names = list(islice(reversed(sys.modules), max(0, len(sys.modules) - known)))
+    return [
+        (name, file)
+        for name in reversed(names)
+        if isinstance(file := getattr(sys.modules[name], "__file__", None), str)
+    ]
+
+
+def _import_here(imported: list[tuple[str, str]], calls: list[Call]) -> None:
+    """Import what the victim has imported, so that the next child finds it: that is most of the
+    work of a child otherwise.
+
+    Only modules of packages that are in use here, or of the standard library, and nothing whose
+    file the victim has looked for in the tree or around it.
+    """
+    looked_for = {os.path.basename(path) for call in calls for path in call.paths}
+    for name, file in imported:
+        package = name.partition(".")[0]
+        is_known = package in sys.stdlib_module_names or package in sys.modules
+        if is_known and os.path.basename(file) not in looked_for:
+            # A module that does not import here is left to the victims.
+            with suppress(Exception):
+                import_module(name)
 
 
 def _frames(error: BaseException) -> list[tuple[str, int, str, None]]:
@@ -418,11 +473,12 @@ class _Supervision:
             run.result = VictimDiedError(why)
         else:
             try:
-                run.result, frames = pickle.loads(self._report)
+                run.result, frames, imported = pickle.loads(self._report)
             except Exception as error:
                 error.add_note("The victim's result could not be unpickled.")
                 run.result = error
             else:
+                _import_here(imported, run.calls)
                 if isinstance(run.result, BaseException) and frames:
                     told = traceback.StackSummary.from_list(frames).format()
                     run.result.add_note("In the victim:\n" + "".join(told))
