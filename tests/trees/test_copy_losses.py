@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.scenery import CAP_NET_RAW, acl, as_nobody, place, reachable, write
+from helpers.scenery import CAP_NET_RAW, acl, as_nobody, mount_tmpfs, place, reachable, write
 from helpers.support import private_mounts
 from procpath import CopyProgress, Root, RootedPath, linux, uapi
 from procpath.tree import places
@@ -213,6 +213,32 @@ def test_mounts_are_left_out_when_asked(tmp_path: Path) -> None:
     assert (tmp_path / "out/resolv.conf").read_bytes() == b""
     assert (tmp_path / "out/plain/file").read_text() == "tree/plain/file"
     assert sorted(os.listdir(tmp_path / "told")) == ["plain"]
+
+
+@pytest.mark.machine_root
+def test_mount_point_keeps_its_acl(tmp_path: Path) -> None:
+    """The bits of the mode are its mask: without the ACL the group would have them."""
+    write(tmp_path / "hosts")
+    write(tmp_path / "tree/file")
+    (tmp_path / "tree/mount").mkdir()
+
+    def inside() -> None:
+        mount_tmpfs(tmp_path / "tree/mount")
+        linux.mount(
+            *(os.fsencode(tmp_path / name) for name in ("hosts", "tree/file")), None, uapi.MS_BIND
+        )
+        for name in ("mount", "file"):
+            os.setxattr(tmp_path / "tree" / name, "system.posix_acl_access", narrow_acl())
+        options = {"cross_mounts": "skip", "preserve_metadata": True}
+        RootedPath(tmp_path, "tree").copy(tmp_path / "out", **options)
+        for name in ("mount", "file"):
+            acls = [
+                os.getxattr(tmp_path / top / name, "system.posix_acl_access")
+                for top in ("tree", "out")
+            ]
+            assert acls[0] == acls[1]
+
+    private_mounts(inside)
 
 
 # Hard links

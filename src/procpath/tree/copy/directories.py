@@ -411,7 +411,7 @@ class TreeCopy:
             if self._frames[-1].merged and _status(dirfd, name) is not None:
                 return
             with self._new_directory(directory.status, dirfd, name) as made:
-                files.finish_directory(-1, directory.status, made)
+                files.finish_hollow(directory, made)
         files.finish(directory.status)
 
     def _leave(self) -> None:

@@ -179,7 +179,7 @@ class FileCopier:
     def finish_directory(self, source: int, status: os.stat_result, target: int) -> None:
         """Give a directory that is complete the metadata of ``source``, or at least its mode.
 
-        A ``source`` of -1 has no attributes. Both may be held by ``O_PATH``.
+        A ``source`` of -1 has no attributes. ``target`` may be held by ``O_PATH``.
         """
         preserve, durable = self.rules.preserve_metadata, self.rules.durable
         # Until now it had all rights of its owner.
@@ -192,6 +192,16 @@ class FileCopier:
             elif denied:
                 os.fchmod(opened, stat.S_IMODE(os.fstat(opened).st_mode) & ~denied)
             if durable:
+                os.fsync(opened)
+
+    def finish_hollow(self, directory: Original, target: int) -> None:
+        """Do as :meth:`finish_directory` for a mount point that is left out."""
+        if not self.rules.preserve_metadata:
+            self.finish_directory(-1, directory.status, target)
+            return
+        with openat(target, ".", LISTING) as opened:
+            metadata.preserve_hollow(directory.fd, directory.status, opened, self.keeping)
+            if self.rules.durable:
                 os.fsync(opened)
 
     def sync_directory(self, dirfd: int) -> None:
@@ -235,7 +245,9 @@ class FileCopier:
         if not original.hollow:
             self._copy_data(source, target)
         with self.blame_target:
-            if preserve:
+            if preserve and original.hollow:
+                metadata.preserve_hollow(original.fd, original.status, target, self.keeping)
+            elif preserve:
                 metadata.preserve(source, original.status, target, self.keeping)
             if rules.durable:
                 os.fsync(target)

@@ -49,6 +49,17 @@ def preserve(source: int, status: os.stat_result, target: int, keeping: Keeping 
 
     ``status`` is that of the source before it was read. A ``source`` of -1 has no attributes.
     """
+    _preserve(_Opened(source), status, target, keeping)
+
+
+def preserve_hollow(
+    found: int, status: os.stat_result, target: int, keeping: Keeping = PLAIN
+) -> None:
+    """Do as :func:`preserve` for a mount point that is left out, held by ``O_PATH``."""
+    _preserve(HeldAttributes(found), status, target, keeping)
+
+
+def _preserve(source: _Attributes, status: os.stat_result, target: int, keeping: Keeping) -> None:
     _take_over(source, status, target, keeping)
     try:
         os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -60,7 +71,7 @@ def adopt(replaced: int, target: int) -> None:
     """Copy to the open file ``target`` what the file that it is going to replace would keep if it
     were written to: everything but the times.
     """
-    _take_over(replaced, os.fstat(replaced), target, PLAIN)
+    _take_over(_Opened(replaced), os.fstat(replaced), target, PLAIN)
 
 
 def preserve_unopened(
@@ -82,10 +93,10 @@ def preserve_unopened(
     os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=directory)
 
 
-def _take_over(source: int, status: os.stat_result, target: int, keeping: Keeping) -> None:
+def _take_over(source: _Attributes, status: os.stat_result, target: int, keeping: Keeping) -> None:
     now = os.fstat(target)
     is_owner = _change_owner(status, now, lambda uid, gid: os.fchown(target, uid, gid), keeping)
-    lost_acl = _copy_attributes(_Opened(source), _Opened(target), keeping)
+    lost_acl = _copy_attributes(source, _Opened(target), keeping)
     try:
         os.fchmod(target, _allowed_mode(status, is_owner, lost_acl, keeping))
     except OSError as error:
