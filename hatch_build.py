@@ -5,6 +5,7 @@ Completion and man page are made from the parser of the command, so that they sa
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -64,9 +65,13 @@ class CommandLineFiles(BuildHookInterface[Any]):
         import shtab
         from argparse_manpage.manpage import Manpage
 
+        _complete_files(parser, shtab.FILE)
         self._directory = Path(tempfile.mkdtemp(prefix="procpath-build-"))
         os.environ["COLUMNS"] = "80"
         files = {place: shtab.complete(parser, shell) for shell, place in _COMPLETIONS.items()}
+        # Options such as -name, which shtab takes for single letters.
+        fish = _COMPLETIONS["fish"]
+        files[fish] = re.sub(r" -s (?=\w\w)", " -o ", files[fish])
         page = Manpage(parser)
         page.date = time.strftime("%Y-%m-%d", time.gmtime(get_reproducible_timestamp()))
         page.source = f"rootedpath {self.metadata.version}"
@@ -83,3 +88,13 @@ class CommandLineFiles(BuildHookInterface[Any]):
         """Remove the temporary directory."""
         if hasattr(self, "_directory"):
             shutil.rmtree(self._directory)
+
+
+def _complete_files(parser: argparse.ArgumentParser, files: object) -> None:
+    """Complete arguments as files of the host. With nothing to complete, zsh inserts no option."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                _complete_files(command, files)
+        elif not action.option_strings:
+            action.complete = files  # type: ignore[attr-defined]  # shtab looks for it
