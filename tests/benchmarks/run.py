@@ -1,6 +1,6 @@
 """Prints how fast a RootedPath is beside plain pathlib, and where that is over the limit.
 
-    PYTHONPATH=src python tests/benchmarks/run.py [--json] [--plot FILE.svg]
+    PYTHONPATH=src python tests/benchmarks/run.py [--json] [--plot FILE.svg] [--write]
 
 Best of nine rounds each, in turns. For figures that mean something, on a quiet machine.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cases import CASES, make_tree, rounds
+from published import PLOT, write_tables
 
 from procpath import VerifiedProc
 
@@ -28,6 +29,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Time RootedPath beside plain pathlib.")
     parser.add_argument("--json", action="store_true", help="print JSON: seconds, ratio and limit")
     parser.add_argument("--plot", metavar="FILE", type=Path, help="draw the ratios, as SVG")
+    parser.add_argument(
+        "--write", action="store_true", help="write the figures into README.md and docs/"
+    )
     args = parser.parse_args()
     as_json = args.json
     rows: list[dict[str, Any]] = []
@@ -54,6 +58,9 @@ def main() -> int:
                 )
     if args.plot:
         args.plot.write_text(_plotted(rows))
+    if args.write:
+        write_tables(rows)
+        PLOT.write_text(_plotted(rows))
     verified = _best(_verified_read)
     if as_json:
         measured = {"python": sys.version.split()[0], "cases": rows, "verified read": verified}
