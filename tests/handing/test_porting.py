@@ -71,7 +71,6 @@ def test_it_names_the_four_lines_of_a_checker(checked: Twins) -> None:
     assert all(leak.path.root_handle == checked.inside.root_handle for leak in leaks)
 
 
-@pytest.mark.filterwarnings("error")
 def test_without_them_the_answers_are_the_container_s(checked: Twins) -> None:
     source = inspect.getsource(elf_checker)
     for leak, instead in PORTED.items():
