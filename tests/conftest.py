@@ -52,7 +52,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 # The slow half of the tests. Everything else is to be over in two minutes on two cores.
-_SLOW = {"attackers", "benchmarks", "cve", "differential", "docs", "faults", "mutations", "parity"}
+_SLOW = {
+    *("attackers", "benchmarks", "cve", "differential", "docs", "faults", "mutations", "parity"),
+    "ports",
+}
 _TESTS = Path(__file__).parent
 
 

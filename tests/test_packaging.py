@@ -62,8 +62,8 @@ def test_typing_extensions_is_the_only_dependency_at_run_time(metadata: Message)
     assert [re.split(r"[^\w-]", one)[0] for one in always] == ["typing-extensions"]
 
 
-def test_the_extras_are_docs_test_and_testing(metadata: Message) -> None:
-    assert sorted(metadata.get_all("Provides-Extra", [])) == ["docs", "test", "testing"]
+def test_the_extras_are_the_four_named(metadata: Message) -> None:
+    assert sorted(metadata.get_all("Provides-Extra", [])) == ["docs", "ports", "test", "testing"]
 
 
 def test_the_description_has_no_relative_links(metadata: Message) -> None:
