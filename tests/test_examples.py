@@ -9,11 +9,14 @@ import os
 import pathlib
 import re
 import socket
+import sqlite3
+import struct
 import subprocess
 import sys
 import tarfile
 import threading
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
@@ -58,6 +61,98 @@ def test_container_inventory_reads_each_container_s_own_databases(
     of_alpine = paragraphs.index(f"{alpine.pid}: Cellar Linux 7")
     assert paragraphs[of_alpine + 1 : of_alpine + 3] == ["    musl 1.2.5-r0", "    zlib 1.3.1-r2"]
     assert not paragraphs[of_alpine + 3].startswith("    ")
+
+
+def rpm_header(name: str, version: str) -> bytes:
+    """The header of a package, as rpm has it in its database."""
+    values = [(1000, name), (1001, version), (1002, "1.fc42"), (1022, "x86_64")]
+    index, store = b"", b""
+    for tag, text in values:
+        index += struct.pack(">IIII", tag, 6, len(store), 1)
+        store += text.encode() + b"\0"
+    return struct.pack(">II", len(values), len(store)) + index + store
+
+
+def make_rpm_database(directory: pathlib.Path, *versions: str) -> sqlite3.Connection:
+    """Make a database whose last package is in its log, until the connection is closed."""
+    connection = sqlite3.connect(directory / "rpmdb.sqlite", isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB NOT NULL)")
+    for version in versions:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        row = rpm_header("bash", version)
+        connection.execute("INSERT INTO Packages (blob) VALUES (?)", [row])
+    return connection
+
+
+def test_rpm_packages_reads_the_container_s_database_and_its_log(
+    start_container: Callable[[], RuncContainer], tmp_path: pathlib.Path
+) -> None:
+    root = RootedPath(start_container().pid)
+    made = tmp_path / "made"
+    made.mkdir()
+    host = tmp_path / "rpm"
+    host.mkdir()
+    with closing(make_rpm_database(made, "5.2", "5.3")), closing(make_rpm_database(host, "HOST")):
+        assert (made / "rpmdb.sqlite-wal").stat().st_size
+        # The container's own database is where the host has another one.
+        (root / str(host)).mkdir(parents=True)
+        for file in made.iterdir():
+            file_inside = root / str(host) / file.name
+            file_inside.write_bytes(file.read_bytes())
+        (root / "var/lib/rpm").symlink_to(host)
+        pid = str(root.root_handle.process.pid) if root.root_handle.process else ""
+        assert printed("rpm_packages.py", pid) == (
+            "bash 5.2-1.fc42 x86_64\nbash 5.3-1.fc42 x86_64\n"
+        )
+        assert printed("rpm_packages.py", pid, "var/lib/rpm/rpmdb.sqlite") == "Packages 2\n"
+        # Nothing was made beside the container's own files.
+        assert {file.name for file in (root / str(host)).iterdir()} == set(os.listdir(made))
+
+
+def test_rpm_packages_ends_with_a_hostile_database(
+    start_container: Callable[[], RuncContainer], tmp_path: pathlib.Path
+) -> None:
+    root = RootedPath(start_container().pid)
+    pid = str(root.root_handle.process.pid) if root.root_handle.process else ""
+    place = root / "var/lib/rpm/rpmdb.sqlite"
+    place.parent.mkdir()
+    endless = tmp_path / "endless"
+    with closing(sqlite3.connect(endless, isolation_level=None)) as connection:
+        connection.execute(
+            "CREATE VIEW Packages AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n"
+            ") SELECT x AS blob FROM n WHERE x < 0"
+        )
+    cut = rpm_header("bash", "5")[:-3]
+    with closing(sqlite3.connect(tmp_path / "cut", isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE Packages (blob BLOB)")
+        connection.execute("INSERT INTO Packages VALUES (?)", [cut])
+    for content in (endless.read_bytes(), (tmp_path / "cut").read_bytes(), b"SQLite format 4"):
+        place.write_bytes(content)
+        done = example("rpm_packages.py", pid)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"{pid}: ")
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_python_packages_lists_those_of_the_container(
+    start_container: Callable[[], RuncContainer], tmp_path: pathlib.Path
+) -> None:
+    root = RootedPath(start_container().pid)
+    for directory, version in ((root / str(tmp_path), "1.0"), (tmp_path, "HOST")):
+        info = directory / "packages/app-1.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: app\nVersion: {version}\n")
+    (root / "usr/lib/python3").mkdir(parents=True)
+    (root / "usr/lib/python3/dist-packages").symlink_to(f"{'../' * 20}{tmp_path}/packages")
+    old = root / "usr/local/lib/python3.9/site-packages/old.egg-info"
+    old.mkdir(parents=True)
+    (old / "PKG-INFO").write_text("Metadata-Version: 1.0\nName: o\x1bld\nVersion: 2\n")
+    pid = str(root.root_handle.process.pid) if root.root_handle.process else ""
+    assert printed("python_packages.py", pid).splitlines() == [
+        f"app 1.0 {tmp_path}/packages",
+        r"'o\x1bld 2 /usr/local/lib/python3.9/site-packages'",
+    ]
 
 
 def test_docker_socket_finds_the_socket_and_talks_to_it(container: RuncContainer) -> None:
