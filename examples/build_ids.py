@@ -3,7 +3,7 @@
     python build_ids.py PID
 
 The names in /proc/PID/maps are those of the process's own root; read by the host's rules they
-are other files, or none. Files that were deleted or replaced since are told apart by their
+are other files, or none. Files that were deleted or replaced since are recognized by their
 inode.
 """
 

@@ -53,7 +53,7 @@ def main() -> None:
     pid, *directory = sys.argv[1:]
     top = RootedPath(int(pid), *directory)
     hashing: deque[tuple[str, Future[Digest]]] = deque()
-    # No bar where stderr is no terminal.
+    # No bar where stderr is not a terminal.
     bar = tqdm(unit="B", unit_scale=True, disable=None)
 
     def finish_one() -> None:

@@ -148,7 +148,7 @@ def test_importing_procpath_imports_nothing_that_it_does_not_name() -> None:
     )
     packages = {name.partition(".")[0] for name in printed.stdout.split()}
     assert "procpath" in packages
-    # pathlib_abc is no dependency, but where it is installed its classes must know RootedPath.
+    # pathlib_abc is not a dependency, but where it is installed its classes must know RootedPath.
     assert packages - sys.stdlib_module_names <= {"procpath", "typing_extensions", "pathlib_abc"}
 
 

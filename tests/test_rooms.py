@@ -1,4 +1,4 @@
-"""The rooms of the package import one way: each rests on those before it, and on no other."""
+"""The rooms of the package import one way: each only those before it."""
 
 from __future__ import annotations
 

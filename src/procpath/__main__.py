@@ -8,7 +8,7 @@ import sys
 def main() -> int:
     """Run ``procpath`` with the arguments of the process, and return the exit status."""
     try:
-        # An interrupt during the imports, which take most of a short run, is no traceback either.
+        # Nor does an interrupt of the imports, which take most of a short run, print a traceback.
         try:
             import procpath.linux  # noqa: F401  # raises ImportError on an unsupported system
         except ImportError as error:

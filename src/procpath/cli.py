@@ -21,7 +21,7 @@ from procpath.commands.session import Session, complain
 
 COMMANDS = {
     "resolve": "print where a path leads, without links, as realpath(1) does inside",
-    "cat": "print files as they are; opens no FIFO, socket or device unless told to",
+    "cat": "print files as they are; opens no FIFO, socket or device without --special",
     "ls": "list directories; owners have their names in the container",
     "stat": "print all that is known about a file, or about a link itself",
     "tree": "draw what is below a directory; follows no links",
@@ -133,7 +133,7 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        # As before Python 3.14, where any word that begins like a number, -1:/x too, is no option.
+        # As before Python 3.14, which takes no word that begins as a number (-1:/x) for an option.
         self._negative_number_matcher = re.compile(r"-\d+$|-\d*\.\d+$")
 
     def print_help(self, file: object = None) -> None:

@@ -583,7 +583,7 @@ class RootedPath(OpenablePath, from_segments=True):
     def iterdir(self) -> Iterator[Self]:
         """Iterate over the paths in the directory, in no order. They have their :attr:`info`.
 
-        Raises ``OSError`` before the first one, if it is no directory or cannot be listed.
+        Raises ``OSError`` before the first one, if it is not a directory or cannot be listed.
 
         Examples:
             >>> sorted(path.name for path in RootedPath(23309, "etc/app").iterdir())
@@ -789,7 +789,7 @@ class RootedPath(OpenablePath, from_segments=True):
             except UnverifiedProcError:
                 raise
             except OSError:
-                # Whatever stands in the way, creating it tells better.
+                # Whatever stands in the way, creating the file reports it better.
                 pass
         flags = os.O_CREAT | os.O_WRONLY | (0 if exist_ok else os.O_EXCL)
         self._root.open_raw(self._raw, flags, mode).close()

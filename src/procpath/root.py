@@ -166,7 +166,7 @@ class Root(Closing):
         """The root of the process that ``pidfd`` refers to (pidfd_open(2)); no PID can be mistaken.
 
         ``proc`` is the procfs to look in (default: :meth:`VerifiedProc.default`). Raises as
-        :meth:`of_process`, and ``ValueError`` for a descriptor that is no pidfd.
+        :meth:`of_process`, and ``ValueError`` for a descriptor that is not a pidfd.
 
         Examples:
             >>> pidfd = os.pidfd_open(23309)

@@ -3,7 +3,7 @@
 Each :class:`Shape` is one way to lead a reader out: it says along which in-root path the
 reader must come, and what is renamed or mounted on that path meanwhile. The attacker is a
 forked child; it stops when told to, when its parent is gone, or when its time is over, and
-always leaves the tree as it found it. Rests on renameat2(2) with ``RENAME_EXCHANGE``.
+always leaves the tree as it found it. Uses renameat2(2) with ``RENAME_EXCHANGE``.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Shape:
     begin: Callable[[Scene, str], Round]
     """makes the attack on the directory's entry of that name ready"""
     moves: bool = False
-    """directories of the path are away for a while, and must not be made anew meanwhile"""
+    """directories of the path are away for a while, and must not be made again meanwhile"""
     long_way: str = ""
     """for pathlib, where the kernel is too fast along :attr:`directory` to be caught often"""
     survives_resolve: bool = True

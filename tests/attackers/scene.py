@@ -1,4 +1,4 @@
-"""The place of an attack: a root, what lies outside it, and what must never be seen or changed.
+"""The place of an attack: a root, what is outside of it, and what must never be seen or changed.
 
 Inside and outside look alike: the same names, so that whoever is led out of the root
 notices nothing, but everything outside bears :data:`CANARY`, in its content, in its links, in

@@ -64,7 +64,7 @@ def complaint(*arguments: str) -> str:
 
 
 def portrait(top: Path) -> dict[str, str]:
-    """What lies below ``top``: the text of files and links by their names."""
+    """What is below ``top``: the text of files and links by their names."""
     found = {}
     for path in top.rglob("*"):
         mode = path.lstat().st_mode

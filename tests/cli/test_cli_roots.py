@@ -104,7 +104,7 @@ def _look_at_two_processes(before_older: int, before_younger: int) -> Ran:
     last_pid.write_text(str(before_older))
     if os.fork() == 0:
         linux.unshare(uapi.CLONE_NEWNS)
-        time.sleep(0.02)  # a tick of the clock by which start times are told, and more
+        time.sleep(0.02)  # a tick of the clock of start times, and more
         last_pid.write_text(str(before_younger))
         if os.fork() == 0:
             os.write(writer, b"!")

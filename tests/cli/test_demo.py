@@ -37,7 +37,7 @@ PATHS = [
 
 @pytest.fixture
 def handles_are_there() -> None:
-    """What a process holds once, from the first use on, is no leak."""
+    """What a process holds once, from the first use on, is not a leak."""
     VerifiedProc.default().self_fd().fileno()
 
 

@@ -221,7 +221,7 @@ def test_cve_2026_39822(stage: Stage, rooted: RootedPath) -> None:
         for flags in (os.O_RDONLY, os.O_NOFOLLOW, os.O_PATH, os.O_PATH | os.O_NOFOLLOW):
             with pytest.raises(FileNotFoundError):
                 root.open(name, flags)
-    # As in a chroot the slash does make it follow: to what lies inside.
+    # As in a chroot the slash does make it follow: to what is inside.
     fd = root.open("to dir/", os.O_RDONLY | os.O_NOFOLLOW)
     assert os.path.samestat(os.fstat(fd), (rooted / "dir").stat())
     os.close(fd)

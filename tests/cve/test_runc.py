@@ -61,7 +61,7 @@ def test_cve_2019_19921_by_host_paths(stage: Stage) -> None:
 def test_cve_2019_19921(stage: Stage) -> None:
     _fake_proc(stage.container / "volume/proc")
     (stage.container / "proc").symlink_to("volume/proc")
-    # A link is no place of a procfs, and neither is the directory behind it.
+    # A link is not a place of a procfs, and neither is the directory behind it.
     with pytest.raises(NotADirectoryError):
         VerifiedProc(stage.container / "proc")
     with pytest.raises(UnverifiedProcError):

@@ -1,8 +1,7 @@
 """Questions, the model's answers to them, and where the witnesses disagree.
 
 The chrooted process is right by definition; the model and both resolvers have to say the
-same: same object, same place of creation, same ``errno``. Rests on
-:mod:`procpath.testing.model` and :mod:`differential.laboratory`.
+same: same object, same place of creation, same ``errno``.
 """
 
 from __future__ import annotations

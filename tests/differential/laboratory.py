@@ -3,11 +3,11 @@
 The test process makes trees and questions, and knows the model. The laboratory, a forked
 child with a mount namespace and a tmpfs of its own, materializes each tree and asks every
 *witness*: a process that is chrooted into it (the laboratory itself, while it answers), and a
-:class:`procpath.Root` with each resolver. Objects are told by device and inode and reported by
+:class:`procpath.Root` with each resolver. Objects are known by device and inode and reported by
 the in-root path at which they were made, so an object from outside the tree shows. Whatever a
 witness creates is found again by its descriptor, reported by place, and removed.
 
-Rests on chroot(2), mount namespaces, and therefore on the rights of root.
+Uses chroot(2) and mount namespaces, and therefore needs root's rights.
 """
 
 from __future__ import annotations

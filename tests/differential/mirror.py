@@ -3,7 +3,7 @@
 Operations are named; most are the method of that name. Results are made comparable: paths
 become text, and what is raised becomes its ``errno`` with the in-root paths that it names.
 Where pathlib's answer has changed with Python versions, the other side is the call of ``os``
-that Python 3.14 makes. Rests on :mod:`differential.laboratory`.
+that Python 3.14 makes.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The library makes every system call through the ``os`` module or through the functions that
 ``procpath.linux`` has from libc. While the layer is on, those are counted, and one of them
 fails with a chosen ``errno`` instead of being made. close() can only fail for what was open for
-writing, and then it has closed (close(2)). Rests on nothing of the library but those names.
+writing, and then it has closed (close(2)). Uses nothing of the library but those names.
 """
 
 from __future__ import annotations

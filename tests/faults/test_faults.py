@@ -24,7 +24,7 @@ ERRNOS = [
 ]
 
 ANSWERS_NO_TO = {errno.EACCES, errno.ELOOP, errno.EPERM, errno.ENOSYS, errno.EAGAIN, errno.EINTR}
-"""What tells, or may tell, of a path: `exists()` and its like say no, as pathlib's do."""
+"""What is, or may be, about a path: `exists()` and its like say no, as pathlib's do."""
 
 Operation = Callable[[RootedPath], Any]
 
@@ -96,7 +96,7 @@ def scanned(entry: Entry[RootedPath]) -> tuple[str, bool, int, bytes, str]:
 
 
 def raising_trace(path: RootedPath) -> list[str]:
-    """A trace tells of an error instead of raising it."""
+    """A trace shows an error instead of raising it."""
     trace = path.trace()
     if trace.error is not None:
         raise trace.error

@@ -2,7 +2,7 @@
 
 Each function of :data:`ATTACKS` is called in a process that has a mount namespace of its own,
 and mounts something over one entry of its ``/proc``. Beside it stands the question whose
-answer it falsifies. Rests on mount(2) and, for links, on move_mount(2).
+answer it falsifies. Uses mount(2) and, for links, move_mount(2).
 """
 
 from __future__ import annotations

@@ -2,9 +2,8 @@
 
 Its root file system has what makes ``/proc/PID/root`` dangerous: absolute links
 (``/var/run -> /run``), a tmpfs that is there only in its own mount namespace, accounts that
-the host does not have, and links that name files of the host. It promises that
-:meth:`RuncContainer.close` leaves no process, no mount and no file behind. Rests on runc,
-a static busybox and root's rights.
+the host does not have, and links that name files of the host. :meth:`RuncContainer.close` leaves
+no process, mount or file behind. Needs runc, a static busybox and root's rights.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def give(node: pytest.Item, section: str, row: str, figures: dict[str, float]) -
 def print_sums(reporter: pytest.TerminalReporter) -> None:
     """Print a section for each kind of figures that the tests gave."""
     sections: dict[str, Rows] = {}
-    # pytest files the reports of what is no verdict under "": after its teardown a test has
+    # pytest files the reports of everything but verdicts under "": after its teardown a test has
     # given all it gives.
     for report in reporter.stats.get("", []):
         for name, value in report.user_properties:

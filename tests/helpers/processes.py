@@ -1,4 +1,4 @@
-"""Processes for tests to look at. Rests on fork(2)."""
+"""Processes for tests to look at, made by fork(2)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A program is a function of the class ``Path`` that prints. With ``pathlib.Path`` it runs in a child
 that is chrooted into a tree, with paths in a root outside of it; what it prints must be
-the same to the byte. Rests on :func:`support.chrooted`.
+the same to the byte.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Mount namespaces, chroots and credentials are properties of a process, so a test that needs
 its own runs a function in a forked child. What the child returns or raises comes back
-through a pipe; a child never outlives the call. Rests on fork(2) and pickle.
+through a pipe; a child never outlives the call.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def touching(Path: type[Any]) -> None:
     print(path.stat().st_mtime_ns > before, path.read_bytes())
 
 
-# Too long to ask whether it is a directory, which mkdir() does; pathlib told so before 3.14.
+# Too long to ask whether it is a directory, which mkdir() does; pathlib said so before 3.14.
 MAKEABLE = [name for name in NAMES if name not in ("long", "x" * 256)]
 
 

@@ -1,4 +1,4 @@
-"""Where a procfs comes from, what is told of that, and what VerifiedProc opens in it."""
+"""Where a procfs comes from, what is reported about that, and what VerifiedProc opens in it."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def replace(fd: int, path: str) -> None:
 
 
 def test_reopening_through_another_process_is_refused(tmp_path: Path) -> None:
-    """Its links are as real as ours, and lead to other files: only the object itself tells."""
+    """Its links are as real as ours, and lead to other files: only the object itself shows it."""
     (tmp_path / "ours").write_text("ours")
     (tmp_path / "theirs").write_text("theirs")
 
@@ -155,7 +155,7 @@ def test_link_covered_before_it_is_opened_is_refused(
 def test_link_covered_while_followed_is_followed_again(
     way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The attacker is gone before anybody can look: only the count of changes tells."""
+    """The attacker is gone before anybody can look: only the count of changes shows it."""
 
     def inside() -> tuple[bool, int]:
         forbid(LOOKUPS[way])
@@ -197,7 +197,7 @@ def test_covered_link_is_not_opened() -> None:
 
 
 def test_procfs_that_lacks_us_is_not_used_mounted() -> None:
-    """Whether its links are covered meanwhile, only a mountinfo of ours tells."""
+    """Whether its links are covered meanwhile, only a mountinfo of ours shows it."""
 
     def inside() -> bool:
         place = tempfile.mkdtemp()

@@ -233,7 +233,7 @@ def test_unpickling_finds_another_process(other: dict[str, Any]) -> None:
 
 
 def test_unpickling_a_pid_recycled_within_a_tick() -> None:
-    """The same PID, start time and namespaces: told apart since Linux 6.9."""
+    """The same PID, start time and namespaces: distinguished since Linux 6.9."""
 
     def inside() -> tuple[bool, list[str]]:
         outcomes = []

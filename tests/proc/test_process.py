@@ -1,4 +1,4 @@
-"""ProcessDir: what it tells of a process, and what it says when it may not or cannot."""
+"""ProcessDir: what it says about a process, and when it may not or cannot look."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A thread that has descriptors of its own (unshare(2), CLONE_FILES) is told about these."""
+"""A thread that has descriptors of its own (unshare(2), CLONE_FILES) is answered about these."""
 
 from __future__ import annotations
 

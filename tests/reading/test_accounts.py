@@ -1,4 +1,4 @@
-"""Names of owners, and homes, are those that a process inside would be told.
+"""Names of owners, and homes, are those that a process inside would get.
 
 That is by the ``passwd`` and ``group`` in the root, and by the numbers of the process's user
 namespace. What glibc makes of the same files in a chroot is the oracle. A hostile file may give
@@ -562,7 +562,7 @@ def test_a_large_account_file_costs_little_again(tree: Path) -> None:
 
 @pytest.fixture
 def reachable(tree: Path) -> Path:
-    """``tree``, so that somebody who is no user of ours gets there too."""
+    """``tree``, so that somebody who is not a user of ours gets there too."""
     for above in (tree, *tree.parents):
         if above.stat().st_mode & 0o755 != 0o755:
             above.chmod(above.stat().st_mode | 0o755)

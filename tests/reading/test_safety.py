@@ -207,7 +207,7 @@ def _mypy(program: Path) -> set[int]:
 
 
 def _where_mypy_looks() -> dict[str, str]:
-    """In a checkout, beside the installed packages; mypy refuses to be told of those."""
+    """In a checkout, beside the installed packages; mypy refuses to take those."""
     here = str(Path(procpath.__file__).parents[1])
     return {} if here in site.getsitepackages() else {"MYPYPATH": here}
 

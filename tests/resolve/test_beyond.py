@@ -172,7 +172,7 @@ def test_special_files_are_refused_unopened(tmp_path: pathlib.Path, resolver: Re
                     root.open(path, flags)
                 assert (caught.value.errno, caught.value.filename) == (ENXIO, path)
             assert stat.S_ISREG(os.stat(tmp_path / path).st_mode) is False
-        # A look is no opening.
+        # Looking does not open it.
         assert RootedPath(root, "fifo").is_fifo()
         assert read(root, "file") == "text"
         os.close(root.open("new-link", os.O_WRONLY | os.O_CREAT, 0o640))

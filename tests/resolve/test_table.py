@@ -134,7 +134,7 @@ def answers(
 
 def answer(open_: Literal["os"] | Root, path: str, flags: int, directory: int) -> Answer:
     first = attempt(open_, path, flags, directory)
-    # The kernel counts links again when a rename elsewhere makes it start anew, so that more
+    # The kernel counts links again when a rename elsewhere makes it start again, so that more
     # than 20 are ELOOP now and then (fs/namei.c); a real loop is one each time.
     for _ in range(5):
         if first != ("errno", ELOOP):

@@ -607,7 +607,7 @@ def test_an_inherited_acl_is_removed_whatever_fails(top: Path, rooted: RootedPat
         entry("b", pax_headers={odd: "odd"}),
         directory("c", pax_headers={odd: "odd value"}),
     )
-    # The kernel's EINVAL may also mean that the file system has no ACLs, and is no error.
+    # The kernel's EINVAL may also mean that the file system has no ACLs, and is not an error.
     assert told(rooted, stream) == [(ERANGE, "/a"), (EINVAL, "/c")]
     assert [os.listxattr(top / name) for name in "abc"] == [[], [], []]
 

@@ -42,7 +42,7 @@ def root(tmp_path: Path) -> Iterator[RootedPath]:
 
 
 def failures(path: RootedPath, **choices: bool) -> list[Failure]:
-    """What onexc is told: function, path and errno."""
+    """What onexc is called with: function, path and errno."""
     told: list[Failure] = []
 
     def onexc(function: Callable[..., object], where: RootedPath, error: OSError) -> None:

@@ -163,7 +163,7 @@ if sys.version_info >= (3, 14):
             ends = changes(before, look(tree))
         assert ends == case.ends
 
-    # To what is no host path pathlib moves by copying and removing, so over nothing that is there.
+    # Unless the target is a host path, pathlib moves by copying, so over nothing that is there.
     POSSIBLE = [
         case.name for case in CASES if case.name in COPIES or case.target in ("new", "empty/dir")
     ]

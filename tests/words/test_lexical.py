@@ -30,7 +30,7 @@ SLASH = RootedPath.bind("/")
 
 
 class Fake(os.PathLike[Any]):
-    """An ``os.PathLike`` that is no path."""
+    """An ``os.PathLike`` that is not a path."""
 
     def __init__(self, said: object) -> None:
         self._said = said

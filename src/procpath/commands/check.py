@@ -76,7 +76,7 @@ def run(args: argparse.Namespace, session: Session) -> None:
     else:
         _print(findings, proc, session)
     for finding in findings:
-        # Without any procfs that has been told already.
+        # Without any procfs that has been reported already.
         if finding.unsafe and (proc is not None or finding.name == _ALONE):
             session.complain(finding.name, finding.detail)
 
@@ -92,16 +92,16 @@ def _kernel() -> Iterator[Finding]:
             yield Finding("statx", False, error.strerror or str(error))
             return
     for name, given, purpose in (
-        ("mount id", facts.mask & _ANY_MNT_ID, "tells mounts apart (Linux 5.8)"),
+        ("mount id", facts.mask & _ANY_MNT_ID, "distinguishes mounts (Linux 5.8)"),
         (
             "unique mount id",
             facts.mask & uapi.STATX_MNT_ID_UNIQUE,
-            "tells them apart for good (Linux 6.8)",
+            "distinguishes mounts for good (Linux 6.8)",
         ),
         (
             "mount root",
             facts.attributes_mask & uapi.STATX_ATTR_MOUNT_ROOT,
-            "tells where a mount begins (Linux 5.8)",
+            "shows where a mount begins (Linux 5.8)",
         ),
     ):
         yield Finding(f"statx {name}", bool(given), purpose)

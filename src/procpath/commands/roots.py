@@ -25,7 +25,7 @@ _SECONDS = 1.0
 """How long a mount namespace may take."""
 
 _LIMITS = {4: 40, 5: 60}
-"""Widths of the columns of operating systems and commands, where the output is no terminal."""
+"""Widths of the columns of operating systems and commands, where the output is not a terminal."""
 
 _ID_COLUMNS = 24
 _ID_CHARACTERS = 12

@@ -277,7 +277,7 @@ def _to_stderr(text: str) -> None:
         sys.stderr.write(f"procpath: {printable(text)}\n")
         sys.stderr.flush()
     except OSError:
-        # Nobody can be told, but by the exit status.
+        # Only the exit status can report it.
         discard(sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""Which directory or file a descriptor holds, so that two can be told apart."""
+"""Which directory or file a descriptor holds, so that two can be compared."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def birth(fd: int) -> Birth:
             mnt_id = _mount_id_of_fdinfo(fd)
         except PermissionError:
             # A process that has changed its user may not read its own fdinfo (proc(5)). One
-            # mount is then not told from another of the same device.
+            # mount then looks like another of the same device.
             mnt_id = 0
     return Birth(Identity(dev, ino, mnt_id), btime_ns)
 

@@ -104,7 +104,7 @@ class KernelResolver(Resolver):
         self._brief_walker = Walker(root, rules, note, _MOST_STEPS)
         resolve = RESOLVE_NO_MAGICLINKS
         # Beneath, an absolute link and a ".." above the root are both EXDEV, and the walker
-        # tells them apart.
+        # distinguishes them.
         resolve |= RESOLVE_IN_ROOT if rules.clamp else RESOLVE_BENEATH
         if not rules.symlinks:
             resolve |= RESOLVE_NO_SYMLINKS
@@ -225,7 +225,7 @@ class KernelResolver(Resolver):
             return len(path) >= _PATH_MAX
         if refusal == -EXDEV:
             # A directory that was moved out of the root meanwhile is EXDEV too (complete_walk(),
-            # fs/namei.c). It cannot be told from a mount that is not to be crossed.
+            # fs/namei.c). It looks like a mount that is not to be crossed.
             return self.rules.cross_mounts or not self.rules.clamp
         return refusal in _ASK_THE_WALKER
 

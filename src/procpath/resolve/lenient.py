@@ -72,7 +72,7 @@ class _LenientWalk:
         self._names: list[bytes] = []
         """of the directories from the root to where the walk stands"""
         self._words: list[bytes] = []
-        """what follows the directory where the walk stands: something that is no directory"""
+        """what follows the directory where the walk stands: something other than a directory"""
         self._todo: list[bytes | _EndOfLink | _Settled] = []
         self._inside: set[bytes] = set()
         """the links that are being followed; to meet one again is a loop"""

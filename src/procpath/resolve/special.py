@@ -53,7 +53,7 @@ def refuse_special(fd: int, status: os.stat_result) -> None:
 
 
 def refuse_kernel_file(fd: int) -> None:
-    """Raise :class:`SpecialFileError` for what lies on a file system of the kernel."""
+    """Raise :class:`SpecialFileError` for a file on a file system of the kernel."""
     status = os.fstat(fd)
     file_system = kernel_file_system(fd, status)
     if file_system is not None:

@@ -317,7 +317,7 @@ class Walk:
         self._rest += _components(text)[::-1]
 
     def _require_same_mount(self, fd: int) -> None:
-        """With ``cross_mounts=False``, refuse what lies on another mount than the root."""
+        """With ``cross_mounts=False``, refuse what is on another mount than the root."""
         if self._mount and mount_id(fd) != self._mount:
             raise os_error(EXDEV)
 

@@ -31,7 +31,7 @@ __all__ = [
 
 
 class _ShortRepr:
-    """Prints a node with only what differs from the defaults, and modes as people write them."""
+    """Prints a node with only what differs from the defaults, and modes in octal."""
 
     def __repr__(self) -> str:
         shown = []
@@ -122,7 +122,7 @@ class Tree(Mapping[str, Node]):
     Directories that are only on the way need not be given (mode 0755, as
     :class:`Directory` has it), nor the root itself. Keys are absolute and normal: no
     ``.``, ``..``, doubled or trailing slash. Immutable; iterates in order, a directory
-    before what is in it. A path that is not normal, or lies under something that is no
+    before what is in it. A path that is not normal, or is below something other than a
     directory, is a ValueError.
 
     Examples:
@@ -140,7 +140,7 @@ class Tree(Mapping[str, Node]):
             while path != "/":
                 path = parent_of(path)
                 if not isinstance(given.setdefault(path, Directory()), Directory):
-                    raise ValueError(f"{path!r} is no directory, but has something in it")
+                    raise ValueError(f"{path!r} is not a directory, but has something in it")
         if not isinstance(given.setdefault("/", Directory()), Directory):
             raise ValueError("the root must be a directory")
         self._nodes = {path: given[path] for path in sorted(given, key=_sort_key)}
@@ -176,14 +176,14 @@ class Tree(Mapping[str, Node]):
         return not implied
 
     def children(self, path: str) -> list[str]:
-        """The in-root paths of what lies directly in the directory ``path``, in order."""
+        """Return the in-root paths of the entries of the directory ``path``, in order."""
         return list(self._children[path])
 
     def content(self, path: str) -> bytes:
-        """What reading the file at ``path`` gives."""
+        """Return what reading the file at ``path`` gives."""
         node = self._nodes[path]
         if not isinstance(node, File):
-            raise ValueError(f"{path!r} is no regular file")
+            raise ValueError(f"{path!r} is not a regular file")
         return os.fsencode(path) if node.content is None else node.content
 
     def materialize(self, directory: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> None:
@@ -257,7 +257,7 @@ class Tree(Mapping[str, Node]):
     ) -> Self:
         """Read a real directory back: the counterpart of :meth:`materialize`.
 
-        Contents are always given, owners only with ``owners``. Mounts are told by their
+        Contents are always given, owners only with ``owners``. Mounts are recognized by their
         device number. Follows no symlink. Devices are a ValueError.
         """
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
