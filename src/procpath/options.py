@@ -32,7 +32,7 @@ class Options(_Options):
     __slots__ = ()
 
     def __new__(cls, **options: Any) -> Self:
-        """Raises ``ValueError`` and ``TypeError`` for an unknown option or an invalid value."""
+        """Raise ``ValueError`` and ``TypeError`` for an unknown option or an invalid value."""
         self = super().__new__(cls, **options)
         for name, allowed in _ALLOWED.items():
             value = getattr(self, name)

@@ -137,7 +137,7 @@ class Root(Closing):
         proc: VerifiedProc | None = None,
         **options: Unpack[OptionArguments],
     ) -> Self:
-        """The root of the process ``pid``, as procfs shows it at ``/proc/PID/root``.
+        """Return the root of the process ``pid``, as procfs shows it at ``/proc/PID/root``.
 
         ``pid`` may be a :class:`ProcessDir`, which stays the caller's to close. ``proc``
         is the procfs to look in (default: :meth:`VerifiedProc.default`).
@@ -163,10 +163,11 @@ class Root(Closing):
         proc: VerifiedProc | None = None,
         **options: Unpack[OptionArguments],
     ) -> Self:
-        """The root of the process that ``pidfd`` refers to (pidfd_open(2)); no PID can be mistaken.
+        """Return the root of the process that ``pidfd`` refers to (pidfd_open(2)).
 
-        ``proc`` is the procfs to look in (default: :meth:`VerifiedProc.default`). Raises as
-        :meth:`of_process`, and ``ValueError`` for a descriptor that is not a pidfd.
+        ``proc`` is the procfs to look in (default: :meth:`VerifiedProc.default`). Unlike a PID, a
+        pidfd cannot pass to another process. Raises as :meth:`of_process`, and ``ValueError`` for
+        a descriptor that is not a pidfd.
 
         Examples:
             >>> pidfd = os.pidfd_open(23309)
@@ -189,7 +190,7 @@ class Root(Closing):
 
     @classmethod
     def at(cls, host_directory: StrOrBytesPath, **options: Unpack[OptionArguments]) -> Self:
-        """The directory at the host path ``host_directory``, for files that no process is in.
+        """Return the host's directory ``host_directory`` as a root, for files without a process.
 
         The host path is resolved once, here, by our own process's rules; whatever it names
         later, the root stays the same directory. Raises what opening a directory raises, such
@@ -205,9 +206,10 @@ class Root(Closing):
 
     @classmethod
     def from_fd(cls, dirfd: int, **options: Unpack[OptionArguments]) -> Self:
-        """The directory that ``dirfd`` holds. The descriptor is duplicated and stays the caller's.
+        """Return the directory that ``dirfd`` holds as a root.
 
-        Raises ``NotADirectoryError`` where it holds something else.
+        The descriptor is duplicated and stays the caller's. Raises ``NotADirectoryError`` where it
+        holds something else.
 
         Examples:
             >>> dirfd = os.open("/usr", os.O_PATH)
@@ -221,7 +223,7 @@ class Root(Closing):
         return cls(dup(dirfd), HandedOver(label), options)
 
     def beneath(self, path: StrOrBytesPath, **options: Unpack[OptionArguments]) -> Root:
-        """The directory at the in-root path ``path`` as a root of its own.
+        """Return the directory at the in-root path ``path`` as a root of its own.
 
         It belongs to the same process, and has the same options but for those given.
 
@@ -237,7 +239,7 @@ class Root(Closing):
         return Root(fd, Beneath(self, raw), inherited, self.process, self.user_namespace, mounts)
 
     def resolver_below(self, dirfd: int) -> Resolver:
-        """What resolves paths below ``dirfd``, a directory of this root's, by its rules.
+        """Return a resolver of paths below ``dirfd``, a directory of this root, with its rules.
 
         No link is followed.
 
@@ -268,7 +270,7 @@ class Root(Closing):
 
     @classmethod
     def _owning(cls, process: ProcessDir, options: OptionArguments) -> Self:
-        """The root of ``process``, which it closes."""
+        """Return the root of ``process``, which it closes."""
         try:
             root = cls._of_process(process, options)
         except BaseException:
@@ -314,7 +316,7 @@ class Root(Closing):
         return resolver.walker if isinstance(resolver, KernelResolver) else resolver
 
     def fileno(self) -> int:
-        """The held ``O_PATH`` descriptor. It stays the root's: do not close it.
+        """Return the held ``O_PATH`` descriptor. It stays the root's: do not close it.
 
         Examples:
             >>> with Root.of_process(23309) as root:
@@ -327,12 +329,12 @@ class Root(Closing):
         return resolver.rootfd
 
     def open(self, path: StrOrBytesPath, flags: int, mode: int = 0o777) -> int:
-        """``os.open`` inside the root: the descriptor of what the in-root path ``path`` leads to.
+        """Open the in-root path ``path`` like ``os.open()``, and return the descriptor.
 
         ``flags`` are those of open(2), taken to the byte: trailing slashes, ``O_NOFOLLOW``,
         ``O_CREAT``, ``O_TMPFILE`` mean what they mean to a process chrooted here. A new file gets
-        ``mode`` and the umask. The
-        descriptor is close-on-exec and never becomes a controlling terminal.
+        ``mode`` and the umask. The descriptor is close-on-exec and never becomes a controlling
+        terminal.
 
         Raises the operating system's ``OSError`` with ``path`` as its filename,
         :class:`EscapeError`, :class:`MagicLinkError`, :class:`SpecialFileError`,
@@ -347,9 +349,9 @@ class Root(Closing):
         return self.open_raw(_raw(path), flags, mode).detach()
 
     def opener(self, path: StrOrBytesPath, flags: int) -> int:
-        """For ``open(path, opener=root.opener)``: confines code that takes plain paths.
+        """Open ``path``: for ``open(path, opener=root.opener)``, in code that takes plain paths.
 
-        It is :meth:`open` with ``flags`` as they are, and 0o666 for a new file.
+        As :meth:`open` with ``flags`` as they are, and 0o666 for a new file.
 
         Examples:
             >>> with Root.of_process(23309) as root:
@@ -444,7 +446,7 @@ def _raw(path: StrOrBytesPath) -> bytes:
 
 
 def _pid_of(proc: VerifiedProc, pidfd: int) -> int:
-    """The PID that ``pidfd`` refers to, by its ``Pid`` line (pidfd_open(2))."""
+    """Return the PID that ``pidfd`` refers to, by its ``Pid`` line (pidfd_open(2))."""
     with proc.self_fdinfo(pidfd) as fdinfo:
         for line in fdinfo:
             if line.startswith(b"Pid:"):

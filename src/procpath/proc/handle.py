@@ -166,7 +166,7 @@ class VerifiedProc(Closing):
         return (*self._checks, *self._own.checks())
 
     def fileno(self) -> int:
-        """The held root, an ``O_PATH`` descriptor. What is opened with it is not checked.
+        """Return the held root, an ``O_PATH`` descriptor. What is opened with it is not checked.
 
         Examples:
             >>> with VerifiedProc() as proc:

@@ -110,9 +110,9 @@ class ProcessDir(Closing):
         return self._where
 
     def fileno(self) -> int:
-        """The held directory, an ``O_PATH`` descriptor: good as ``dir_fd=``, not for reading.
+        """Return the held directory, an ``O_PATH`` descriptor.
 
-        What is opened with it is not checked; :meth:`open` and :meth:`open_link` do that.
+        It is good as ``dir_fd=``, not for reading. What is opened with it is not checked; :meth:`open` and :meth:`open_link` do that.
         """
         return self._held.fileno()
 

@@ -116,7 +116,7 @@ def walk(
     caller: Caller = ROOT,
     rules: Rules = LINUX,
 ) -> Walked:
-    """Where ``path`` leads.
+    """Return where ``path`` leads.
 
     ``follow_last``: whether a symlink at the end is followed. ``directory``: whether the
     end must be a directory. ``create``: whether the last name may be missing, as for
@@ -188,7 +188,7 @@ def walk(
 def open(  # noqa: A001  # named for the call whose answers it gives, os.open
     tree: Tree, path: str, flags: int, *, caller: Caller = ROOT, rules: Rules = LINUX
 ) -> Opened:
-    """What ``os.open(path, flags)`` gives, as if always with ``O_NONBLOCK``.
+    """Return what ``os.open(path, flags)`` gives, as if always with ``O_NONBLOCK``.
 
     Raises the OSError that Linux gives, and ValueError for a NUL. Nothing is created: the
     answer says what would be.
@@ -260,12 +260,12 @@ def resolve(
     caller: Caller = ROOT,
     rules: Rules = LINUX,
 ) -> str:
-    """The in-root path without symlinks of the object that ``path`` leads to."""
+    """Return the in-root path without symlinks of the object that ``path`` leads to."""
     return walk(tree, path, follow_last=follow_last, caller=caller, rules=rules).path
 
 
 def readlink(tree: Tree, path: str, *, caller: Caller = ROOT, rules: Rules = LINUX) -> str:
-    """What ``os.readlink(path)`` gives."""
+    """Return what ``os.readlink(path)`` gives."""
     node = tree[walk(tree, path, follow_last=False, caller=caller, rules=rules).path]
     if not isinstance(node, Symlink | MagicLink):
         raise os_error(EINVAL, path)
@@ -273,7 +273,7 @@ def readlink(tree: Tree, path: str, *, caller: Caller = ROOT, rules: Rules = LIN
 
 
 def read(tree: Tree, path: str, *, caller: Caller = ROOT, rules: Rules = LINUX) -> bytes:
-    """What reading the regular file at ``path`` gives; nothing can be read from a FIFO."""
+    """Return what reading the regular file at ``path`` gives; nothing can be read from a FIFO."""
     found = open(tree, path, os.O_RDONLY, caller=caller, rules=rules).path
     if isinstance(tree[found], Directory):
         raise os_error(EISDIR, path)

@@ -50,7 +50,7 @@ MakeRootedTree: TypeAlias = "Callable[[Tree], AbstractContextManager[RootedTree]
 
 @pytest.fixture(scope="session")
 def rooted_tree(tmp_path_factory: pytest.TempPathFactory) -> MakeRootedTree:
-    """Materializes trees::
+    """Materialize trees::
 
         @given(tree=hostile_trees())
         def test_the_scanner_stays_inside(rooted_tree, tree):
@@ -79,7 +79,7 @@ def rooted_tree(tmp_path_factory: pytest.TempPathFactory) -> MakeRootedTree:
 
 @pytest.fixture
 def no_text_leaks() -> Iterator[list[Leak]]:
-    """Fails the test if a path in a root becomes text in it (:func:`procpath.porting.text_leaks`).
+    """Fail the test if a path in a root becomes text in it (:func:`procpath.porting.text_leaks`).
 
     Gives the list of leaks.
     """
