@@ -112,7 +112,8 @@ class ProcessDir(Closing):
     def fileno(self) -> int:
         """Return the held directory, an ``O_PATH`` descriptor.
 
-        It is good as ``dir_fd=``, not for reading. What is opened with it is not checked; :meth:`open` and :meth:`open_link` do that.
+        It is good as ``dir_fd=``, not for reading. What is opened with it is not checked;
+        :meth:`open` and :meth:`open_link` do that.
         """
         return self._held.fileno()
 
