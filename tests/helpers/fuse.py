@@ -11,6 +11,7 @@ import stat
 import struct
 import threading
 from pathlib import Path
+from typing import ClassVar
 
 from procpath import linux, uapi
 
@@ -84,6 +85,43 @@ class OneFile(_FileSystem):
     def _status(self, node: int) -> bytes:
         if node == _FILE:
             return _attributes(node, stat.S_IFREG | 0o644, self._size)
+        return super()._status(node)
+
+
+class Failing(_FileSystem):
+    """A file system with ``file``, where an operation fails with the errno ``failed``."""
+
+    OPERATIONS: ClassVar = {
+        "look up": _LOOKUP,
+        "stat": _GETATTR,
+        "open": _OPEN,
+        "read": _READ,
+        "list": _READDIR,
+    }
+
+    def __init__(self, place: Path, operation: str, failed: int) -> None:
+        self._failing = self.OPERATIONS[operation]
+        self._failed = failed
+        super().__init__(place)
+
+    def _answer(self, operation: int, node: int, body: bytes) -> bytes | int:
+        if operation == self._failing and (node == _FILE or operation != _GETATTR):
+            return self._failed
+        if operation == _LOOKUP:
+            return self._found(_FILE) if body == b"file\0" else errno.ENOENT
+        if operation == _OPEN:
+            return struct.pack("=QII", 1, _DIRECT_IO, 0)
+        if operation == _OPENDIR:
+            return bytes(16)
+        if operation == _READDIR:
+            is_end = struct.unpack_from("=QQ", body)[1] > 0
+            entry = struct.pack("=QQII", _FILE, 1, len(b"file"), stat.S_IFREG >> 12) + b"file"
+            return b"" if is_end else entry + bytes(-len(entry) % 8)
+        return super()._answer(operation, node, body)
+
+    def _status(self, node: int) -> bytes:
+        if node == _FILE:
+            return _attributes(node, stat.S_IFREG | 0o644, 1000)
         return super()._status(node)
 
 

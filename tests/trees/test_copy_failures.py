@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 import stat
 import subprocess
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from helpers.fuse import Failing
 from helpers.portrait import portrait
 from helpers.scenery import mount_tmpfs, on_tmpfs, write
 from helpers.support import private_mounts
@@ -108,6 +111,37 @@ def test_names_that_are_too_long(tmp_path: Path) -> None:
         fails(errno.ENAMETOOLONG, lambda: source.move(target), target)  # noqa: B023
     assert portrait(tmp_path / "tree") == before
     assert os.listdir(tmp_path) == ["tree"]
+
+
+@pytest.mark.machine_root
+@pytest.mark.parametrize("operation", Failing.OPERATIONS)
+def test_source_cannot_answer_like_a_full_disk(operation: str, tmp_path: Path) -> None:
+    """A file system in user space in a container answers with any errno."""
+    numbers = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENOMEM)
+    for number in numbers:
+        write(tmp_path / f"{number}/tree/1")
+        write(tmp_path / f"{number}/tree/3")
+        (tmp_path / f"{number}/tree/2").mkdir()
+
+    def inside() -> None:
+        for number in numbers:
+            top = tmp_path / str(number)
+            Failing(top / "tree/2", operation, number)
+            source = RootedPath(top, "tree")
+            failed = "/tree/2" if operation == "list" else "/tree/2/file"
+            errors: list[OSError] = []
+            source.copy(top / "copy", preserve_metadata=True, on_error=errors.append)
+            assert [(error.errno, error.filename) for error in errors] == [(number, failed)]
+            assert {"1", "3"} <= {*os.listdir(top / "copy")} <= {"1", "2", "3"}
+            stream = io.BytesIO()
+            errors.clear()
+            source.to_tar(stream, on_error=errors.append)
+            assert [(error.errno, error.filename) for error in errors] == [(number, failed)]
+            stream.seek(0)
+            with tarfile.open(fileobj=stream) as archive:
+                assert {"1", "3"} <= {*archive.getnames()}
+
+    private_mounts(inside)
 
 
 @pytest.mark.parametrize("to_host", [True, False])

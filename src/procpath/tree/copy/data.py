@@ -17,17 +17,16 @@ from errno import (
     EINVAL,
     EIO,
     ENOSYS,
-    ENOTSOCK,
     ENOTTY,
     ENXIO,
     EOPNOTSUPP,
-    EOVERFLOW,
     EPERM,
     ETXTBSY,
     EXDEV,
 )
 
 from procpath.errors import os_error
+from procpath.tree.copy.report import of_source
 
 OnData = Callable[[int], object]
 """Called with the number of bytes just copied."""
@@ -50,12 +49,9 @@ _NOT_THIS_WAY = frozenset(
     (
         # No such call, or a seccomp filter.
         *(ENOSYS, EPERM),
-        # Not between these two files (EXDEV), or not on this file system.
-        *(EXDEV, EBADF, EINVAL, ENOTTY, EOPNOTSUPP),
-        # copy_file_range(2) on CIFS (EIO), of swap files (ETXTBSY), or too far in the file.
-        *(EIO, ETXTBSY, EOVERFLOW),
-        # sendfile(2) on old kernels, whose target must be a socket.
-        ENOTSOCK,
+        # Not between these two files (EXDEV), not of swap files (ETXTBSY), or not on this file
+        # system.
+        *(EXDEV, EBADF, EINVAL, EIO, ENOTTY, EOPNOTSUPP, ETXTBSY),
     )
 )
 
@@ -67,7 +63,7 @@ def copy_data(source: int, target: int, on_data: OnData, uncloned: set[int] | No
     meanwhile. What it has grown by is not copied: a file that grows all the time would never end.
     ``uncloned`` keeps the devices whose files could not be cloned, for the next call.
     """
-    status = os.fstat(source)
+    status = _status(source)
     size = status.st_size
     if size and (uncloned is None or status.st_dev not in uncloned):
         if _clone(source, target):
@@ -75,20 +71,34 @@ def copy_data(source: int, target: int, on_data: OnData, uncloned: set[int] | No
             if os.fstat(target).st_size > size:
                 os.ftruncate(target, size)
             on_data(size)
-            return os.fstat(source).st_size > size
+            return _status(source).st_size > size
         if uncloned is not None:
             uncloned.add(status.st_dev)
     sparse = status.st_blocks * 512 < size
     if size <= _SMALL and not sparse:
         return _copy_small(source, target, size, on_data)
     _copy_ranges(source, target, size, sparse, on_data)
-    return os.fstat(source).st_size > size
+    return _status(source).st_size > size
+
+
+def _status(source: int) -> os.stat_result:
+    try:
+        return os.fstat(source)
+    except OSError as error:
+        raise of_source(error) from None
+
+
+def _read(source: int, count: int) -> bytes:
+    try:
+        return os.read(source, count)
+    except OSError as error:
+        raise of_source(error) from None
 
 
 def _copy_small(source: int, target: int, size: int, on_data: OnData) -> bool:
     """Copy up to ``size`` bytes, or if that is 0, up to the end of file."""
     # One byte more shows whether it has grown, in the same call.
-    data = os.read(source, size + 1 if size else _BUFFER)
+    data = _read(source, size + 1 if size else _BUFFER)
     copied = 0
     while data:
         wanted = data[: size - copied] if size else data
@@ -102,7 +112,7 @@ def _copy_small(source: int, target: int, size: int, on_data: OnData) -> bool:
         if size and copied == size:
             return len(data) > len(wanted)
         # Shorter than its size, as in sysfs, or a part: only an empty read is the end.
-        data = os.read(source, size - copied + 1 if size else _BUFFER)
+        data = _read(source, size - copied + 1 if size else _BUFFER)
     return False
 
 
@@ -112,7 +122,7 @@ def _copy_ranges(source: int, target: int, size: int, sparse: bool, on_data: OnD
         if copier.copy(start, stop) < stop:
             # It is shorter by now, or shorter than its size from the start.
             return
-    if os.fstat(target).st_size < size <= os.fstat(source).st_size:
+    if os.fstat(target).st_size < size <= _status(source).st_size:
         # It ends in a hole.
         os.ftruncate(target, size)
 
@@ -142,10 +152,10 @@ def _data_ranges(fd: int, size: int) -> Iterator[tuple[int, int]]:
             if error.errno == ENXIO:
                 # The rest is a hole, or the file was truncated between the two calls.
                 return
-            raise
+            raise of_source(error) from None
         if start < stop or hole <= start:
             # A file system in user space (FUSE) answers what it likes, and could go on for ever.
-            raise os_error(EIO)
+            raise of_source(os_error(EIO))
         stop = min(hole, size)
         if start < stop:
             yield start, stop
@@ -175,9 +185,9 @@ class _Copier:
         while self._ways:
             try:
                 copied = self._ways[0](position, count)
-            except OSError as error:
-                if error.errno not in _NOT_THIS_WAY:
-                    raise
+            except OSError:
+                # Whatever it is: of read(2) and write(2) it is known whose error it is.
+                copied = 0
             else:
                 if copied:
                     return copied
@@ -196,7 +206,7 @@ class _Copier:
     def _read_and_write(self, position: int, count: int) -> int:
         # Not pread(2): the seq_files of old kernels and some drivers only read on.
         os.lseek(self._source, position, os.SEEK_SET)
-        data = os.read(self._source, count)
+        data = _read(self._source, count)
         rest = memoryview(data)
         while rest:
             rest = rest[os.pwrite(self._target, rest, position + len(data) - len(rest)) :]

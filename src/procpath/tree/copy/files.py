@@ -21,7 +21,7 @@ from procpath.tree.copy.data import copy_data
 from procpath.tree.copy.leases import LeasePatience
 from procpath.tree.copy.metadata import Keeping
 from procpath.tree.copy.owners import Owners
-from procpath.tree.copy.report import CopyProgress, Errors, OnProgress
+from procpath.tree.copy.report import CopyProgress, Errors, OnProgress, SourceBlame, UnreadableError
 from procpath.tree.copy.staging import (
     FILE_OURS_ALONE,
     OURS_ALONE,
@@ -103,7 +103,7 @@ class FileCopier:
         self.errors = errors
         self.names: list[str] = []
         """the way from both ends to the file that is being copied"""
-        self.blame_source: Blame = Blame(lambda: source.below(self.names))
+        self.blame_source: Blame = SourceBlame(lambda: source.below(self.names))
         self.blame_target: Blame = Blame(lambda: target.below(self.names))
         self.copied: Copied | None = None
         """what was copied, where somebody asks for it"""
@@ -264,7 +264,7 @@ class FileCopier:
                 self.note_growth()
         except OSError as error:
             copied, copy = self.source.below(self.names), self.target.below(self.names)
-            if error.errno in _FAULT_OF_THE_TARGET:
+            if error.errno in _FAULT_OF_THE_TARGET and not isinstance(error, UnreadableError):
                 error.filename = copy
             else:
                 error.filename, error.filename2 = copied, copy

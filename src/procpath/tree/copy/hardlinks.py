@@ -11,6 +11,7 @@ from procpath.proc import VerifiedProc
 from procpath.resolve.identity import Birth, birth
 from procpath.root import Root
 from procpath.tree.copy.files import Original
+from procpath.tree.copy.report import of_source
 
 
 class _First:
@@ -43,14 +44,14 @@ class HardLinks(Closing):
     def remember(self, original: Original, path: str, made: os.stat_result) -> None:
         """``made`` is the status of the copy at ``path``."""
         names_left = original.status.st_nlink - 1
-        self._first[birth(original.fd)] = _First(path, made, names_left)
+        self._first[_key(original)] = _First(path, made, names_left)
 
     def link(self, original: Original, dirfd: int, name: str) -> bool:
         """Give the first copy of a file one more name. False if it has to be copied again.
 
         That is where there is none yet, it has gone, or the file system makes no more links.
         """
-        key = birth(original.fd)
+        key = _key(original)
         first = self._first.get(key)
         if first is None:
             return False
@@ -77,3 +78,10 @@ class HardLinks(Closing):
         if not first.names_left:
             del self._first[key]
         return True
+
+
+def _key(original: Original) -> Birth:
+    try:
+        return birth(original.fd)
+    except OSError as error:
+        raise of_source(error) from None

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from errno import EDQUOT, EINVAL, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC, EROFS
+from types import TracebackType
 from typing import NoReturn
 
 from procpath.errors import UnverifiedProcError
+from procpath.linux import openat
+from procpath.tree.places import Blame
+from procpath.uapi import AT_FDCWD, FIND
 
 _ENDS_AT_ONCE = frozenset((ENOSPC, EDQUOT, EROFS, EIO, EMFILE, ENFILE, ENOMEM))
 """Errnos that every later entry would have too: of the file system, or of our own process."""
@@ -18,6 +22,48 @@ class IntoItselfError(OSError):
 
     def __init__(self) -> None:
         super().__init__(EINVAL, "the target of the copy is in the copied tree")
+
+
+class UnreadableError(OSError):
+    """An error of one file of the source, with an errno that would end the copy if it was the
+    target's. A file system in user space (FUSE) in a container answers with any.
+    """
+
+
+def of_source(error: OSError) -> OSError:
+    """Return the error, or as an :class:`UnreadableError` if it says nothing of other entries."""
+    number = error.errno
+    if number not in _ENDS_AT_ONCE or isinstance(error, UnverifiedProcError):
+        return error
+    if number in (EMFILE, ENFILE) and _is_out_of_descriptors():
+        return error
+    return UnreadableError(number, error.strerror, error.filename)
+
+
+def _is_out_of_descriptors() -> bool:
+    try:
+        openat(AT_FDCWD, "/", FIND).close()
+    except OSError:
+        return True
+    return False
+
+
+class SourceBlame(Blame):
+    """Does as :class:`Blame` for errors of the source, by :func:`of_source`."""
+
+    __slots__ = ()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            return
+        super().__exit__(kind, error, traceback)
+        if isinstance(error, OSError) and (told := of_source(error)) is not error:
+            raise told from None
 
 
 OnError = Callable[[OSError], object]
@@ -62,9 +108,9 @@ class Errors:
 
     def report(self, error: OSError) -> None:
         """Keep the error or hand it on. Raise it if no other entry could be copied either."""
-        if error.errno in _ENDS_AT_ONCE or isinstance(
-            error, (UnverifiedProcError, IntoItselfError)
-        ):
+        if isinstance(error, (UnverifiedProcError, IntoItselfError)):
+            raise error
+        if error.errno in _ENDS_AT_ONCE and not isinstance(error, UnreadableError):
             raise error
         self.report_loss(error)
 

@@ -24,9 +24,9 @@ from procpath.tree.copy.archive.attributes import read_attributes
 from procpath.tree.copy.archive.members import BLOCK, XATTR
 from procpath.tree.copy.archive.owners import NOBODY, owners_out_of
 from procpath.tree.copy.archive.reports import Reports
-from procpath.tree.copy.report import OnError
+from procpath.tree.copy.report import OnError, SourceBlame
 from procpath.tree.descent import list_names
-from procpath.tree.places import Blame, RootedPlace
+from procpath.tree.places import RootedPlace
 from procpath.tree.removing import MOST_HELD
 from procpath.uapi import FIND_NOFOLLOW, LISTING, LISTING_NOFOLLOW
 
@@ -99,7 +99,7 @@ class _Packing:
         self._first: dict[_Key, bytes] = {}
         """the first name of each file with several"""
         self._written = 0
-        self._blame = Blame(lambda: place.below(self._names))
+        self._blame = SourceBlame(lambda: place.below(self._names))
 
     def add_top(self, found: int) -> None:
         """Write what everything else is in."""
@@ -177,7 +177,12 @@ class _Packing:
             self._reports.report(error)
             return None
         with entry as fd:
-            status = os.fstat(fd)
+            try:
+                with self._blame:
+                    status = os.fstat(fd)
+            except OSError as error:
+                self._reports.report(error)
+                return None
             is_directory = stat.S_ISDIR(status.st_mode)
             listing = None
             try:
@@ -216,11 +221,10 @@ class _Packing:
 
     def _add_file(self, found: int, status: os.stat_result) -> None:
         """Write anything but a directory, or the name of a file that was written before."""
-        key = None
+        key: _Key | None = None
         if status.st_nlink > 1:
-            born = birth(found)
-            key = _Key(born.identity.dev, born.identity.ino, born.btime_ns)
-            if key in self._first:
+            key = self._key(found)
+            if key is not None and key in self._first:
                 self._write_header(tarfile.LNKTYPE, status, {}, self._first[key])
                 return
         kind = _KINDS[stat.S_IFMT(status.st_mode)]
@@ -241,8 +245,23 @@ class _Packing:
         if written and key is not None:
             self._first[key] = self._name()
 
+    def _key(self, found: int) -> _Key | None:
+        """Return what identifies a file. None, after a report, if it does not say."""
+        try:
+            with self._blame:
+                born = birth(found)
+        except OSError as error:
+            self._reports.report(error)
+            return None
+        return _Key(born.identity.dev, born.identity.ino, born.btime_ns)
+
     def _write_regular(self, fd: int) -> bool:
-        status = os.fstat(fd)
+        try:
+            with self._blame:
+                status = os.fstat(fd)
+        except OSError as error:
+            self._reports.report(error)
+            return False
         if not self._write_header(tarfile.REGTYPE, status, self._attributes(fd)):
             return False
         left = status.st_size
