@@ -6,6 +6,7 @@ import os
 import secrets
 import signal
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -145,6 +146,38 @@ def test_exec_child_never_stands_for_the_container(
     assert (described.pid, described.processes) == (container.pid, 2)
     container.end(second)
     assert described.command == "sleep 3600"
+
+
+def test_younger_child_with_a_lower_pid_does_not_stand_for_it(tmp_path: Path) -> None:
+    """PIDs start again from below at some time (pid_max, proc_sys_kernel(5))."""
+
+    def look() -> None:
+        linux.mount(b"proc", bytes(tmp_path), b"proc")
+        last_pid = tmp_path / "sys/kernel/ns_last_pid"
+        last_pid.write_text("1000")
+        with ExitStack() as stack:
+            first = stack.enter_context(living(make_mounts_private))
+            namespace = stack.enter_context(open(f"{tmp_path}/{first}/ns/mnt"))
+            proc = stack.enter_context(VerifiedProc(tmp_path))
+            with proc.process(first) as process:
+                begin = process.start_time
+            last_pid.write_text("500")
+            ticks = os.sysconf("SC_CLK_TCK")  # in which their ages are counted
+            wait_until(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) * ticks > begin + 2)
+            child = stack.enter_context(living(lambda: linux.setns(namespace.fileno())))
+            assert child < first
+            [(pid, processes)] = [
+                (each.pid, each.processes)
+                for each in containers(all=True, proc=proc)
+                if each.pid in (first, child)
+            ]
+            assert (pid, processes) == (first, 2)
+
+    def enter() -> None:
+        linux.unshare(uapi.CLONE_NEWPID)
+        run_in_child(look)
+
+    private_mounts(enter)
 
 
 # Which process
