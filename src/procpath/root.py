@@ -29,6 +29,7 @@ from procpath.uapi import AT_FDCWD, FIND_DIRECTORY
 T = TypeVar("T")
 
 StrOrBytesPath: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
+"""A path as text, bytes or an ``os.PathLike`` object of either."""
 
 
 class UserNamespace(NamedTuple):
@@ -91,14 +92,24 @@ class Root(Closing):
         "user_namespace",
     )
 
+    # For this package. Without docstrings, so that the reference does not have them.
+    # The resolver's methods, bound here because every operation begins with one.
     find: Callable[[bytes], Descriptor]
-    """the resolver's ``find``, bound here because every operation begins with it"""
     find_last: Callable[[bytes], Descriptor]
     try_find: Callable[[bytes], Descriptor]
+    # open() of a path that is bytes already and has no NUL in it.
     open_raw: Callable[[bytes, int, int], Descriptor]
-    """:meth:`open` of a path that is bytes already and has no NUL in it"""
+    # Added to every error.
     note: RootNote
-    """added to every error"""
+
+    options: Options
+    """the options of the root"""
+    identity: Identity
+    """device, inode and mount of the directory, by which roots are equal"""
+    process: ProcessDir | None
+    """the process, if the root was made from one"""
+    user_namespace: UserNamespace | None
+    """the user namespace of the process, which says whose numbers the owners are"""
 
     def __init__(
         self,
@@ -111,14 +122,14 @@ class Root(Closing):
     ) -> None:
         """Take over the descriptors; for the class methods, which are the ways to make a root."""
         with closed_on_error(directory) as dirfd:
-            self.options: Options = Options(**options)
+            self.options = Options(**options)
             self.note = RootNote(note(origin, process), self.options.refusals())
-            self.identity: Identity = identity(dirfd)
+            self.identity = identity(dirfd)
             resolver = _resolver(directory, self.options, self.note)
         resolver.mount_namespace = mount_namespace
         self._use(resolver)
-        self.process: ProcessDir | None = process
-        self.user_namespace: UserNamespace | None = user_namespace
+        self.process = process
+        self.user_namespace = user_namespace
         self._owned_process: ProcessDir | None = None
         self._origin = origin
 

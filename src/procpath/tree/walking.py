@@ -27,6 +27,7 @@ from procpath.tree.descent import (
 )
 
 OnError: TypeAlias = "Callable[[OSError], object] | None"
+"""What is called with the errors of a walk or scan."""
 
 Contents: TypeAlias = "tuple[list[str], list[str]]"
 """The names of the directories in a directory, and those of everything else in it."""
