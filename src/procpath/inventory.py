@@ -118,7 +118,7 @@ class Container:
 
     @property
     def arguments(self) -> list[str]:
-        """The start of the command line of :attr:`pid` (proc_pid_cmdline(5)).
+        """The start of the command line of ``pid`` (proc_pid_cmdline(5)).
 
         Empty for a kernel thread. Reading it may block for ever: a process can map its memory
         from a FUSE server of its own.
@@ -134,7 +134,7 @@ class Container:
 
     @property
     def command(self) -> str:
-        """The command line of :attr:`pid` as a shell reads it, or the process's name in brackets.
+        """The command line of ``pid`` as a shell reads it, or the process's name in brackets.
 
         It is read when it is asked for, as :attr:`arguments` are. Anything can be in it, control
         characters too.
@@ -237,7 +237,7 @@ def containers(
     Those whose root is our own ``/``, ours and what ``unshare -m`` makes, are left out.
 
     Parameters:
-        all: do not leave these out; :attr:`Container.is_ours` is true for them.
+        all: do not leave these out; ``Container.is_ours`` is true for them.
         proc: the procfs to look in (default: :meth:`VerifiedProc.default`).
         on_error: is called with the ``OSError`` of each process that cannot be inspected.
             ``PermissionError`` is one we may not trace (ptrace(2)). Without it these are left
