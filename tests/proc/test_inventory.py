@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import tempfile
 import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from errno import ESTALE
+from errno import ESTALE, EXDEV
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from helpers.cgroups import cgroup
-from helpers.commandline import as_nobody, here
+from helpers.commandline import as_nobody, drop_rights, here
 from helpers.containers import OS_RELEASE, RuncContainer
 from helpers.fuse import OneFile
 from helpers.processes import end_after, living
@@ -385,6 +386,42 @@ def test_nested_cgroup_hides_no_container(start: Callable[..., int]) -> None:
         assert container.id is None
         container.root().close()
         end(pid)
+
+
+@pytest.mark.machine_root
+def test_a_user_can_mount_the_host_in_a_root_of_his_own() -> None:
+    """SECURITY.md says so: with root's rights more is read there than that user may."""
+    with tempfile.TemporaryDirectory() as directory:
+        # The user has to get through here.
+        os.chmod(directory, 0o755)
+        _read_what_a_user_mounted(Path(directory))
+
+
+def _read_what_a_user_mounted(directory: Path) -> None:
+    secret, place = directory / "secret", directory / "place"
+    secret.mkdir(0o700)
+    (secret / "f").write_text("HOST")
+    place.mkdir()
+
+    def enter() -> None:
+        drop_rights()
+        make_mounts_private()
+        linux.mount(b"tmpfs", bytes(place), b"tmpfs")
+        (place / "etc").mkdir()
+        flags = uapi.MS_BIND | uapi.MS_REC
+        linux.mount(bytes(secret), bytes(place / "etc"), None, flags)
+        os.chroot(place)
+        with pytest.raises(PermissionError):
+            open("/etc/f")
+
+    with living(enter) as pid:
+        container = found(pid)
+        assert container is not None
+        with container.root() as root:
+            assert RootedPath(root, "etc/f").read_text() == "HOST"
+        with container.root(cross_mounts=False) as root, pytest.raises(OSError) as caught:
+            RootedPath(root, "etc/f").read_text()
+        assert caught.value.errno == EXDEV
 
 
 @pytest.mark.parametrize("prefix", ["", 7, None])
