@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, assume, example, find, given, setting
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
-from helpers.forms import one_in
+from helpers.forms import by_form
 from procpath.testing import (
     HOST,
     Fifo,
@@ -144,7 +144,7 @@ def is_led_out_by_a_race(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("reader", one_in(4, zoo.READERS))
+@pytest.mark.parametrize("reader", by_form(zoo.READERS[::4], zoo.READERS[::2], zoo.READERS))
 def test_a_race_shrinks_to_one_move_before_one_call(reader: zoo.Reader) -> None:
     search = settings(SEARCH, max_examples=1000)
     tree, _, schedule = find(
@@ -175,6 +175,15 @@ def test_schedules_that_know_the_victim_find_its_race() -> None:
 
     tree, schedule = find(aimed_attacks(), is_raced, settings=SEARCH)
     assert len(schedule) == 1, (tree, schedule)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reader", by_form(zoo.READERS[1::4], zoo.READERS[::3], zoo.READERS))
+def test_schedules_of_a_tree_alone_catch_each_reader(reader: zoo.Reader) -> None:
+    def is_raced(schedule: list[tuple[int, Move]]) -> bool:
+        return play(partial(read, reader), TREE, schedule).escaped != ()
+
+    find(schedules(TREE), is_raced, settings=settings(SEARCH, phases=[Phase.generate]))
 
 
 def test_schedules_of_a_victim_lie_before_its_calls() -> None:

@@ -138,7 +138,7 @@ def test_no_move_leads_an_operation_out(
 ) -> None:
     operation = OPERATIONS[name]
     moves = moves_against(operation)
-    some = rotated(moves, CASES.index((name, resolver)), 5)
+    some = rotated(moves, CASES.index((name, resolver)), 7)
     explored = explore(
         victim(name, resolver, host), tree_for(operation), by_form(some, moves, moves)
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TypeGuard, TypeVar
 
 try:
     from hypothesis import strategies as st
@@ -18,6 +19,8 @@ from procpath.testing.races.victim import Victim, require_support, require_victi
 from procpath.testing.surroundings import HOST
 from procpath.testing.tree import Symlink, Tree
 
+T = TypeVar("T")
+
 
 def schedules(
     tree: Tree,
@@ -31,8 +34,9 @@ def schedules(
 
     ``moves`` are those that the attacker may make, all that ``tree`` offers if None. With a
     ``victim``, it is run once, and the moves are made before its own calls, most of them to what
-    the call names: this finds far more than ``calls`` alone. A move behind the victim's last call
-    does nothing. Shrinks to one move before the first call.
+    the call names. Without it, they are made to what the tree has, early calls more often: that
+    finds races in a tree of a few entries, and seldom in a large one. A move behind the victim's
+    last call does nothing. Shrinks to one move before the first call.
 
     Raises ValueError and RaceError as explore() does.
 
@@ -50,13 +54,19 @@ def schedules(
     if not chosen:
         return st.just([])
     if victim is None:
-        # Most victims make few calls, and a move behind the last one is lost.
-        places = st.integers(1, min(3, calls)) | st.integers(1, calls)
-        offered = st.sampled_from(chosen)
-        if leading := [move for move in chosen if _leads_out(move)]:
-            offered = st.sampled_from(leading) | offered
-        placed = st.tuples(places, offered)
-        return st.lists(placed, min_size=1, max_size=most)
+        # Most victims make few calls, and a move behind the last one is lost; those that resolve
+        # the path first make a dozen.
+        places = _one_of(range(1, 4), range(1, 4), range(1, 13), range(1, 13), range(1, calls + 1))
+        leading = [move for move in chosen if _leads_out(move)]
+        # What a victim comes to, unlike most links, at its own path.
+        on_the_way = [move for move in leading if not isinstance(tree[move.path], Symlink)]
+        placed = st.tuples(
+            places.map(lambda place: min(place, calls)),
+            _one_of(on_the_way, on_the_way, leading, chosen),
+        )
+        # One move finds most, and a second often takes away what the first was to lead to.
+        lengths = _one_of([1], [1], range(1, most + 1))
+        return lengths.flatmap(lambda length: st.lists(placed, min_size=length, max_size=length))
     require_victim(victim)
     require_support()
     made = play(victim, tree, ()).calls
@@ -76,7 +86,12 @@ def schedules(
     return st.lists(placed, min_size=1, max_size=most)
 
 
-def _leads_out(move: Move) -> bool:
+def _one_of(*groups: Sequence[T]) -> st.SearchStrategy[T]:
+    """Choose a group, then one of it: a group that is given twice is as likely as two."""
+    return st.sampled_from([group for group in groups if group]).flatmap(st.sampled_from)
+
+
+def _leads_out(move: Move) -> TypeGuard[Replace]:
     """Whether it puts a symlink to a canary somewhere: that finds most holes at once."""
     return (
         isinstance(move, Replace)
