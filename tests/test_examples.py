@@ -38,7 +38,7 @@ def printed(name: str, *arguments: str) -> str:
     return done.stdout
 
 
-def test_container_inventory_reads_each_container_s_own_databases(
+def test_container_inventory_reads_each_database(
     start_container: Callable[[], RuncContainer],
 ) -> None:
     debian, alpine = start_container(), start_container()
@@ -85,7 +85,7 @@ def make_rpm_database(directory: pathlib.Path, *versions: str) -> sqlite3.Connec
     return connection
 
 
-def test_rpm_packages_reads_the_container_s_database_and_its_log(
+def test_rpm_packages_reads_the_database_and_log(
     start_container: Callable[[], RuncContainer], tmp_path: pathlib.Path
 ) -> None:
     root = RootedPath(start_container().pid)
@@ -279,7 +279,7 @@ def test_hash_container_hashes_the_files_inside_and_no_others(
     ]
 
 
-def test_hash_container_stays_inside_while_directories_are_swapped(
+def test_hash_container_stays_inside_during_swaps(
     start_container: Callable[[], RuncContainer], tmp_path: pathlib.Path
 ) -> None:
     pytest.importorskip("tqdm")
@@ -311,7 +311,7 @@ def test_hash_container_stays_inside_while_directories_are_swapped(
 
 
 @pytest.mark.usefixtures("container")
-def test_one_line_port_says_the_same_of_a_process_that_shares_our_root() -> None:
+def test_one_line_port_agrees_where_roots_are_shared() -> None:
     assert printed("one_line_port.py", str(os.getpid())) == printed("one_line_port.py")
 
 

@@ -138,7 +138,7 @@ def test_ci_holds_the_version_of_each_dependency() -> None:
     assert {each.replace("_", "-") for each in required} - names == {"rootedpath"}
 
 
-def test_importing_procpath_imports_nothing_that_it_does_not_name() -> None:
+def test_importing_procpath_imports_nothing_else() -> None:
     code = (
         "import sys; before = set(sys.modules); from procpath import *;"
         "print(*set(sys.modules) - before)"
@@ -164,7 +164,7 @@ def _blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
 
 
-def test_the_readme_has_two_setup_commands_one_with_the_demo_one_with_the_tests() -> None:
+def test_the_readme_has_two_setup_commands() -> None:
     commands = [line for block in _blocks("sh") for line in block.splitlines()]
     assert len(commands) == 2
     demo, tests = commands

@@ -17,7 +17,7 @@ def public_members(cls: type) -> set[str]:
     return {name for name in dir(cls) if not name.startswith("_")}
 
 
-def test_every_member_of_a_path_is_attacked_or_only_handles_words() -> None:
+def test_every_member_is_attacked_or_lexical() -> None:
     attacked = {operation.member for operation in READINGS.values()}
     attacked |= {operation.member for operation in WRITINGS.values()}
     assert attacked | WORDS_OF_PATHS == public_members(RootedPath)

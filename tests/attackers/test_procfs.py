@@ -150,7 +150,7 @@ def _read_under_attack(lie: Lie, lookup: str) -> Outcome:
 
 @pytest.mark.parametrize("lookup", LOOKUPS)
 @pytest.mark.parametrize("lie", LIES)
-def test_what_is_mounted_over_an_entry_meanwhile_is_never_believed(lie: str, lookup: str) -> None:
+def test_an_overmount_is_never_believed(lie: str, lookup: str) -> None:
     outcome = private_mounts(_read_under_attack, LIES[lie], lookup)
     assert outcome.wrong == []
     assert outcome.left_open == {}

@@ -231,9 +231,7 @@ TARGETS: Final = {
 
 @pytest.mark.parametrize("resolver", ["walk", "openat2"])
 @pytest.mark.parametrize("name", TARGETS)
-def test_what_is_replaced_while_it_is_worked_on_leads_nowhere_outside(
-    name: str, resolver: str, totals: Totals
-) -> None:
+def test_what_is_replaced_meanwhile_leads_nowhere(name: str, resolver: str, totals: Totals) -> None:
     outcome = run_writing(SHAPE, resolver, TARGETS[name])
     totals.add(outcome)
     assert outcome.revealed == []

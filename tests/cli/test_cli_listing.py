@@ -428,7 +428,7 @@ def test_find_refuses_what_it_cannot_read(option: str) -> None:
     assert f"find: argument {option.partition('=')[0]}: not a" in ran.err
 
 
-def test_find_enters_no_file_system_of_the_kernel_unless_told_to(
+def test_find_enters_kernel_file_systems_if_asked(
     container: RuncContainer,
 ) -> None:
     start = f"{container.pid}:/"
@@ -440,7 +440,7 @@ def test_find_enters_no_file_system_of_the_kernel_unless_told_to(
 
 
 @pytest.mark.parametrize("command", [("tree",), ("ls", "-R"), ("ls", "-R", "--json")])
-def test_tree_and_ls_enter_no_file_system_of_the_kernel_below_the_start(
+def test_tree_and_ls_enter_no_kernel_file_system(
     command: tuple[str, ...], container: RuncContainer
 ) -> None:
     ran = here(*command, f"{container.pid}:/")

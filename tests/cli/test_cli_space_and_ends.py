@@ -160,7 +160,7 @@ def test_tail_prints_what_there_is_at_first(tree: Path, growing: Callable[..., N
     ]
 
 
-def test_tail_follows_a_file_beside_one_that_grows_all_the_time(
+def test_tail_follows_a_file_beside_a_growing_one(
     tree: Path, growing: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(reads: int) -> None:

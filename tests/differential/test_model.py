@@ -46,7 +46,7 @@ def test_a_path_leads_where_path_resolution_7_says(path: str, place: str) -> Non
     assert model.resolve(TREE, path) == place
 
 
-def test_a_symlink_at_the_end_is_only_left_alone_without_a_slash() -> None:
+def test_a_slash_follows_a_symlink_at_the_end() -> None:
     assert model.resolve(TREE, "/var/run", follow_last=False) == "/var/run"
     assert model.resolve(TREE, "/var/run/", follow_last=False) == "/run"
     assert model.open(TREE, "/var/run", os.O_PATH | os.O_NOFOLLOW) == Opened("/var/run")
@@ -90,7 +90,7 @@ def test_a_magic_link_can_be_held_and_read_but_not_followed() -> None:
     assert model.readlink(TREE, "/proc/7/exe") == "/usr/bin/app"
 
 
-def test_a_protected_symlink_is_followed_by_its_owner_and_on_the_way() -> None:
+def test_who_follows_a_protected_symlink() -> None:
     assert model.resolve(TREE, "/tmp/trap", caller=USER) == "/run"
     assert model.resolve(TREE, "/tmp/trap/.") == "/run"
     assert model.resolve(TREE, "/tmp/trap", rules=Rules(protected_symlinks=0)) == "/run"
@@ -100,7 +100,7 @@ def test_no_limit_of_a_path_is_a_rule_too() -> None:
     assert model.resolve(TREE, "/" * 5000, rules=Rules(path_max=None)) == "/"
 
 
-def test_it_says_what_reading_gives_and_where_a_file_is_created() -> None:
+def test_what_reading_gives_and_where_files_are_made() -> None:
     assert model.read(TREE, "/etc/os-release") == b"ID=cellar\n"
     assert model.read(TREE, "/var/run/app.sock.txt") == b"/run/app.sock.txt"
     created = model.open(TREE, "/var/run/new", os.O_WRONLY | os.O_CREAT)

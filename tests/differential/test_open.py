@@ -132,7 +132,7 @@ def test_every_set_of_flags_does_what_it_does_in_a_chroot(
 
 @pytest.mark.parametrize("length", [4094, 4095, 4096])
 @pytest.mark.parametrize("start", ["", "/to-root"])
-def test_the_limit_of_a_paths_length_is_the_kernels_and_the_resolvers_have_none(
+def test_resolvers_have_no_limit_of_a_paths_length(
     comparison: Comparison, start: str, length: int
 ) -> None:
     filler = start + "/" * (length - len(start) - len("file")) + "file"

@@ -116,7 +116,7 @@ def model_answer(tree: Tree, path: str, flags: int) -> Answer:
         return Answer(None, error.errno, isinstance(error, MagicLinkError))
 
 
-def test_magic_links_are_refused_and_plain_links_of_procfs_followed(
+def test_only_plain_links_of_procfs_are_followed(
     laboratory: Laboratory,
 ) -> None:
     pid = laboratory.pid

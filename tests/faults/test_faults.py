@@ -207,7 +207,7 @@ def test_a_fault_while_reading_is_an_error_or_the_right_answer(
 
 
 @pytest.mark.parametrize("name", WRITING)
-def test_a_fault_while_writing_leaves_no_descriptor_and_nothing_half_done(
+def test_a_fault_while_writing_leaves_nothing(
     tmp_path: pathlib.Path, resolver: Literal["walk", "openat2"], name: str
 ) -> None:
     operation = WRITING[name]
@@ -266,7 +266,7 @@ FILTERED = ["openat2", "statx", "fsopen", "open_tree", "pidfd_open"]
 
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.EPERM], ids=["ENOSYS", "EPERM"])
 @pytest.mark.parametrize("calls", [*[[call] for call in FILTERED], FILTERED], ids="+".join)
-def test_where_a_filter_forbids_a_call_the_answers_stay_the_same(
+def test_a_forbidden_call_changes_no_answer(
     place: pathlib.Path, calls: list[str], code: int
 ) -> None:
     def answers() -> dict[str, Any]:

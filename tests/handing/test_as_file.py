@@ -450,7 +450,7 @@ def test_an_interrupted_removal_is_done_again(
 
 
 @pytest.mark.usefixtures("no_leak")
-def test_what_two_interrupts_leave_is_removed_with_the_last_reference(
+def test_two_interrupts_leave_nothing_in_the_end(
     tree: RootedPath, monkeypatch: pytest.MonkeyPatch, temporary: Path
 ) -> None:
     copying = tree.as_file()

@@ -37,7 +37,7 @@ def test_below_a_pinned_directory_the_host_s_rules_apply(twins: Twins) -> None:
     assert (twins.inside / "etc/os-release").read_text() == "inside"
 
 
-def test_a_link_out_of_a_copied_directory_is_an_error_and_not_the_host_s(twins: Twins) -> None:
+def test_a_link_out_of_a_copied_directory_is_an_error(twins: Twins) -> None:
     for directory in twins:
         (directory / "conf.d").mkdir()
         (directory / "conf.d/main").symlink_to(str(twins.host / "f"))
@@ -79,7 +79,7 @@ def test_its_text_is_told_as_a_leak(name: str, twins: Twins) -> None:
         assert [leak.path for leak in leaks] == [twins.inside / "f"]
 
 
-def test_removing_with_ignored_errors_removes_nothing_of_the_host(twins: Twins) -> None:
+def test_ignoring_errors_removes_nothing_of_the_host(twins: Twins) -> None:
     for directory in twins:
         (directory / "sub").mkdir()
     doomed: Any = twins.inside / "sub"

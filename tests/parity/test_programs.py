@@ -334,7 +334,7 @@ def _left(tree: Path) -> dict[str, tuple[Any, ...]]:
 @pytest.mark.parametrize(
     ("each", "uid"), PROGRAMS, ids=[function.__name__ for function, _ in PROGRAMS]
 )
-def test_a_program_prints_and_leaves_the_same_with_its_path_replaced(
+def test_a_ported_program_does_the_same(
     each: Program, uid: int, resolver: str, tmp_path: Path
 ) -> None:
     for above in (tmp_path, tmp_path.parent, tmp_path.parent.parent):

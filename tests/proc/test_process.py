@@ -458,7 +458,7 @@ def test_root_where_no_mount_number_can_be_read(
     assert run_in_child(inside) == ("content", "/file", "mounted")
 
 
-def test_a_failed_check_of_a_thread_is_no_reason_to_ask_another(
+def test_after_a_failed_check_no_thread_is_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[str] = []

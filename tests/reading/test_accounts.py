@@ -80,7 +80,7 @@ def test_names_are_those_of_the_root_and_not_of_the_host(
     assert (path.owner(), path.group()) == ("root", "root")
 
 
-def test_who_has_no_name_in_the_root_is_a_key_error_that_says_who_and_where(
+def test_an_owner_without_a_name_is_a_key_error(
     owned: Callable[[int, int], RootedPath], tree: Path
 ) -> None:
     # The host has a daemon.
@@ -213,7 +213,7 @@ WELL_FORMED = {
 
 
 @pytest.mark.parametrize("text", WELL_FORMED.values(), ids=list(WELL_FORMED))
-def test_names_and_homes_are_those_that_glibc_finds_in_the_same_file(text: str, tree: Path) -> None:
+def test_names_and_homes_are_those_of_glibc(text: str, tree: Path) -> None:
     (tree / "file").touch()
     (tree / "etc/passwd").write_text(text)
     told = chrooted(tree, _told_by_glibc)
@@ -365,7 +365,7 @@ def _name_with_procfs(tree: Path) -> object:
         return error.errno
 
 
-def test_an_account_file_is_read_up_to_four_mebibytes_and_refused_beyond(tree: Path) -> None:
+def test_an_account_file_has_four_mebibytes_at_most(tree: Path) -> None:
     """Thousands of users fit; what does not fit is not taken for the whole."""
     line = "last:x:4242:0::/last:/bin/sh\n"
     (tree / "file").touch()
@@ -383,7 +383,7 @@ WORDS = [b"root", b":", b":x:", b"0", b"0:0", b"\n", b"#", b"\0", b"\xff", b"\r"
 
 @given(data=st.binary(max_size=200) | st.lists(st.sampled_from(WORDS), max_size=30).map(b"".join))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_is_in_the_files_there_is_a_name_or_a_key_error(data: bytes, tree: Path) -> None:
+def test_any_account_file_gives_a_name_or_key_error(data: bytes, tree: Path) -> None:
     (tree / "etc/passwd").write_bytes(data)
     (tree / "etc/group").write_bytes(data)
     path = RootedPath(tree)
@@ -619,7 +619,7 @@ def _seen_from_within(tree: Path) -> tuple[dict[str, tuple[int, str, str]], str]
             process.kill()
 
 
-def test_a_reader_in_the_same_user_namespace_sees_the_same_numbers(reachable: Path) -> None:
+def test_a_reader_in_the_same_user_namespace(reachable: Path) -> None:
     """There ``uid_map`` counts in the parent namespace (user_namespaces(7)): rootless podman,
     bwrap, ``unshare -Ur``.
     """
@@ -635,7 +635,7 @@ def test_a_reader_in_the_same_user_namespace_sees_the_same_numbers(reachable: Pa
     assert home == "/var/keeper"
 
 
-def test_every_range_of_the_map_counts_to_its_end_and_no_further(reachable: Path) -> None:
+def test_every_range_of_the_map_counts_to_its_end(reachable: Path) -> None:
     inside = {
         99_999: 65534, 100_000: 0, 100_999: 999, 101_000: 65534,
         299_999: 65534, 300_000: 5000, 300_009: 5009, 300_010: 65534,
@@ -651,7 +651,7 @@ def test_every_range_of_the_map_counts_to_its_end_and_no_further(reachable: Path
             assert path.owner() == f"u{number}"
 
 
-def test_an_owner_that_is_not_mapped_is_who_the_kernel_shows_inside(
+def test_an_unmapped_owner_is_the_overflow_user(
     mapped_container: RuncContainer,
 ) -> None:
     path = RootedPath(mapped_container.pid, "etc/resolv.conf")
@@ -673,7 +673,7 @@ def test_home_is_that_of_the_user_that_the_process_is(
         assert str(path.with_segments("~root").expanduser()) == "/root"
 
 
-def test_the_home_of_a_root_without_a_process_is_that_of_our_own_user(reachable: Path) -> None:
+def test_home_without_a_process_is_of_our_own_user(reachable: Path) -> None:
     assert run_in_child(_homes_of_keeper, reachable) == ["/var/keeper", "/root"]
 
 
@@ -684,7 +684,7 @@ def _homes_of_keeper(tree: Path) -> list[str]:
         return [str(path.home()), str(path.with_segments("~root").expanduser())]
 
 
-def test_a_process_that_is_nobody_in_its_own_accounts_has_no_home(reachable: Path) -> None:
+def test_a_process_without_an_account_has_no_home(reachable: Path) -> None:
     with process_in(reachable, uid=77) as pid:
         path = RootedPath(pid)
         with pytest.raises(RuntimeError, match="home directory"):
@@ -700,7 +700,7 @@ def test_names_and_home_outlive_the_process(reachable: Path) -> None:
     assert (path.owner(), path.group(), str(path.home())) == ("keeper", "keepers", "/var/keeper")
 
 
-def test_a_directory_as_root_keeps_the_numbers_and_has_accounts_of_its_own(
+def test_a_directory_has_accounts_of_its_own(
     reachable: Path,
 ) -> None:
     (reachable / "inner/etc").mkdir(parents=True)

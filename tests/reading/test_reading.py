@@ -499,7 +499,7 @@ def _realpaths(names: list[str]) -> list[str]:
     return [os.path.realpath(str(PurePosixPath(name))) for name in names]
 
 
-def test_resolving_agrees_with_realpath_where_nothing_is_missing_or_no_directory(
+def test_resolve_agrees_with_realpath(
     tree: Path,
 ) -> None:
     names = [name for name in RESOLVABLE if "\0" not in name and name != "\ud800"]
@@ -579,7 +579,7 @@ def test_reading_text_reads_what_open_reads(
 # Where a path in a root is more than pathlib's
 
 
-def test_places_that_need_only_the_root_are_asked_of_a_class_or_a_path(tree: Path) -> None:
+def test_cwd_and_home_of_a_class_or_a_path(tree: Path) -> None:
     bound = RootedPath.bind(tree)
     assert bound.cwd() == bound("a").cwd() == bound("/")
     assert bound.home() == bound("a").home() == RootedPath(tree).home() == bound("/root")
@@ -589,7 +589,7 @@ def test_places_that_need_only_the_root_are_asked_of_a_class_or_a_path(tree: Pat
             ask()
 
 
-def test_relative_paths_count_from_the_root_wherever_this_process_is(tree: Path) -> None:
+def test_relative_paths_count_from_the_root(tree: Path) -> None:
     assert run_in_child(_read_from_elsewhere, tree) == ("this is 'file'\n", "/file", "/a/b")
 
 
@@ -634,7 +634,7 @@ def test_paths_longer_than_the_kernel_takes_are_read(resolver: Any, tmp_path: Pa
         path.parents[28].rmtree()
 
 
-def test_walk_goes_through_no_link_even_if_the_caller_asks_for_one_by_name(tree: Path) -> None:
+def test_walk_enters_no_link_that_the_caller_adds(tree: Path) -> None:
     """pathlib would: it takes the names in the list for directories."""
     visited = []
     for path, dirnames, _ in RootedPath(tree).walk():

@@ -235,7 +235,7 @@ def _pyright(program: Path) -> set[int]:
 
 
 @pytest.mark.parametrize("check", [_mypy, _pyright])
-def test_type_checkers_reject_a_rooted_path_where_a_host_path_belongs(
+def test_type_checkers_reject_it_as_a_host_path(
     tmp_path: Path, check: Callable[[Path], set[int]]
 ) -> None:
     program = tmp_path / "wrong.py"
@@ -333,7 +333,7 @@ def test_no_such_process_is_named(no_leak: None) -> None:
         RootedPath(2**40)
 
 
-def test_a_process_that_may_not_be_traced_says_which_right_is_missing() -> None:
+def test_an_untraceable_process_names_the_right() -> None:
     def as_somebody_else(pid: int) -> str:
         become_user(65534)
         before = open_descriptors()
@@ -700,7 +700,7 @@ def test_paths_longer_than_the_kernel_takes_work(tmp_path: Path, chosen: Any) ->
 
 
 @pytest.mark.slow
-def test_links_that_stretch_a_path_cannot_make_it_take_for_ever(resolver: Resolver) -> None:
+def test_links_that_stretch_a_path_are_bounded(resolver: Resolver) -> None:
     """40 links, as many as Linux follows, each 500 directories further down."""
     step, links = 500, 40
     ways: dict[str, Callable[[RootedPath], object]] = {
@@ -835,7 +835,7 @@ def test_out_of_descriptors_is_an_error_and_no_answer(rooted: RootedPath) -> Non
 # Signals
 
 
-def test_a_signal_handler_that_uses_the_library_changes_no_answer(rooted: RootedPath) -> None:
+def test_a_signal_handler_may_use_the_library(rooted: RootedPath) -> None:
     """Handlers run between a system call and the look at its errno."""
     handled = 0
 

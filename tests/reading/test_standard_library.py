@@ -128,9 +128,7 @@ def test_the_abstract_paths_of_pathlib_abc_know_it(inside: RootedPath) -> None:
     assert (inside / "g").read_bytes() == b"written"
 
 
-def test_a_path_of_a_directory_survives_pickle_while_the_directory_is_the_same(
-    inside: RootedPath, tmp_path: pathlib.Path
-) -> None:
+def test_a_path_of_a_directory_survives_pickle(inside: RootedPath, tmp_path: pathlib.Path) -> None:
     bound = RootedPath.bind(tmp_path)
     for path in (inside, bound("relative/x"), bound("/data")):
         for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
@@ -149,7 +147,7 @@ def test_a_path_of_a_directory_survives_pickle_while_the_directory_is_the_same(
     assert pickle.loads(dumped) == inside
 
 
-def test_a_path_of_a_process_survives_pickle_while_the_process_lives() -> None:
+def test_a_path_of_a_process_survives_pickle() -> None:
     with subprocess.Popen(["sleep", "60"]) as process:
         path = RootedPath(process.pid, "etc", "passwd")
         dumped = pickle.dumps(path)
@@ -160,7 +158,7 @@ def test_a_path_of_a_process_survives_pickle_while_the_process_lives() -> None:
     assert path.read_bytes() == pathlib.Path("/etc/passwd").read_bytes()
 
 
-def test_options_travel_with_a_pickle_and_a_bare_descriptor_does_not(
+def test_a_pickle_has_options_but_no_descriptor(
     tmp_path: pathlib.Path,
 ) -> None:
     with Root.at(tmp_path, on_escape="raise", symlinks=False) as root:

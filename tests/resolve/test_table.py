@@ -238,7 +238,7 @@ def test_the_table_holds_every_kind_of_answer(truth: dict[tuple[str, str], Answe
     assert truth["chain40", "O_PATH"] == ("errno", ELOOP)
 
 
-def test_on_escape_raise_tells_apart_what_climbs_and_what_does_not(
+def test_on_escape_raise_refuses_only_what_climbs(
     tree: pathlib.Path, resolver: Literal["walk", "openat2"], directory: int
 ) -> None:
     with Root.at(tree, resolver=resolver) as clamping:

@@ -127,9 +127,7 @@ def test_a_tree_is_removed_however_deep(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("forbidden", "code"), [("", 0), ("1", 1)])
-def test_a_skipped_test_fails_the_run_where_skips_are_forbidden(
-    tmp_path: Path, forbidden: str, code: int
-) -> None:
+def test_a_forbidden_skip_fails_the_run(tmp_path: Path, forbidden: str, code: int) -> None:
     tests = Path(__file__).parents[1]
     skipping = tmp_path / "test_skipping.py"
     skipping.write_text("import pytest\ndef test_it(): pytest.skip('not here')\n")

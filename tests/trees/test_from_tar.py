@@ -301,9 +301,7 @@ def test_a_link_on_the_way_is_followed_where_it_stays_below(top: Path, rooted: R
     assert (top / "target/lib").is_symlink()
 
 
-def test_a_directory_of_the_archive_is_not_given_through_a_link(
-    top: Path, rooted: RootedPath
-) -> None:
+def test_a_directory_gives_nothing_through_a_link(top: Path, rooted: RootedPath) -> None:
     (top / "target/etc").mkdir(parents=True)
     (top / "target/home").mkdir()
     (top / "target/home/x").symlink_to("/target/etc")
@@ -560,9 +558,7 @@ def test_capabilities_hold_in_the_process_s_namespace_alone(top: Path) -> None:
 
 
 @pytest.mark.machine_root
-def test_attributes_that_mean_something_to_the_host_are_asked_for(
-    top: Path, rooted: RootedPath
-) -> None:
+def test_powerful_attributes_need_special_keep(top: Path, rooted: RootedPath) -> None:
     records = {
         "SCHILY.xattr.trusted.overlay.redirect": "/etc",
         "SCHILY.xattr.user.note": "note",

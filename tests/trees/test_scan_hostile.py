@@ -87,7 +87,7 @@ def test_a_special_file_in_the_place_of_a_file(special_files: str, root: Path) -
                     act()
 
 
-def test_a_directory_that_is_moved_out_shows_no_more_than_was_in_it(root: Path) -> None:
+def test_a_directory_moved_out_shows_only_its_entries(root: Path) -> None:
     """It is held: what is in it was in the root, as for a process with a directory open."""
     found = []
     for entry in RootedPath(root).scan():
@@ -231,7 +231,7 @@ def test_mounts_are_entered_unless_that_is_forbidden(root: Path) -> None:
     private_mounts(inside)
 
 
-def test_a_file_on_another_mount_is_not_opened_where_none_is_crossed(root: Path) -> None:
+def test_a_file_on_another_mount_is_not_opened(root: Path) -> None:
     def inside() -> None:
         outside = bytes(root.parent / "outside/a/file")
         linux.mount(outside, bytes(root / "a/file"), None, uapi.MS_BIND)
@@ -272,7 +272,7 @@ def test_kernel_file_systems_are_yielded_and_not_entered(root: Path) -> None:
     with_kernel_file_systems(root, inside)
 
 
-def test_kernel_file_systems_are_entered_where_special_files_are_allowed(root: Path) -> None:
+def test_allowing_special_enters_kernel_file_systems(root: Path) -> None:
     def inside() -> None:
         read = None
         top = RootedPath(Root.at(root, special_files="allow"))
@@ -286,7 +286,7 @@ def test_kernel_file_systems_are_entered_where_special_files_are_allowed(root: P
     with_kernel_file_systems(root, inside)
 
 
-def test_a_scan_goes_on_in_the_kernel_file_system_that_it_started_in(root: Path) -> None:
+def test_a_scan_goes_on_in_procfs_if_started_there(root: Path) -> None:
     def inside() -> None:
         # Another kernel file system in it, and one of the same type.
         mount_at = root / "proc/sys/fs/binfmt_misc"
@@ -303,7 +303,7 @@ def test_a_scan_goes_on_in_the_kernel_file_system_that_it_started_in(root: Path)
     with_kernel_file_systems(root, inside)
 
 
-def test_a_kernel_file_that_is_mounted_over_a_file_is_not_opened(root: Path) -> None:
+def test_a_kernel_file_mounted_on_a_file_is_refused(root: Path) -> None:
     def inside() -> None:
         linux.mount(b"/proc/sys/kernel/ostype", bytes(root / "a/file"), None, uapi.MS_BIND)
         refused = 0

@@ -325,9 +325,7 @@ def test_a_bound_class_keeps_its_type_through_every_operation(
 
 
 @pytest.mark.parametrize("cls", [RootedPath, OfUnbound])
-def test_an_unbound_class_keeps_its_type_and_its_root_through_every_operation(
-    cls: type[RootedPath], tree: Path
-) -> None:
+def test_an_unbound_class_keeps_its_type_and_root(cls: type[RootedPath], tree: Path) -> None:
     path = cls("/", str(tree))
     found = list(_derived(path))
     assert {type(each) for each in found} == {cls}
@@ -335,9 +333,7 @@ def test_an_unbound_class_keeps_its_type_and_its_root_through_every_operation(
 
 
 @pytest.mark.parametrize("cls", [Counted, Mixed])
-def test_a_subclass_keeps_what_its_constructor_keeps_through_every_operation(
-    cls: Any, tree: Path
-) -> None:
+def test_a_subclass_keeps_what_its_constructor_keeps(cls: Any, tree: Path) -> None:
     found = list(_derived(cls(str(tree), session_id=42)))
     assert {(type(path), path.session_id) for path in found} == {(cls, 42)}
 
@@ -355,7 +351,7 @@ def test_binding_a_subclass_binds_what_it_adds(tmp_path: Path) -> None:
     assert type(bound("f") / "g") is bound
 
 
-def test_an_unbound_path_starts_at_the_root_and_with_segments_does_not() -> None:
+def test_only_the_constructor_starts_at_the_root() -> None:
     path = RootedPath("/", "a", "b")
     assert str(path) == "/a/b"
     assert str(RootedPath("/")) == "/"
@@ -396,7 +392,7 @@ class Divisible:
         return Divisible(f"{other}/{self.text}")
 
 
-def test_division_leaves_the_answer_to_the_other_side_where_it_knows_better() -> None:
+def test_division_may_be_answered_by_the_other_side() -> None:
     path: Any = SLASH("a")
     right, left = path / Divisible("b"), Divisible("b") / path
     assert (right.text, left.text) == ("a/b", "b/a")
@@ -427,7 +423,7 @@ def test_paths_of_two_roots_are_unequal_and_have_no_order(
             compare()
 
 
-def test_paths_of_two_roots_cannot_be_joined_or_compared_by_their_words(
+def test_paths_of_two_roots_cannot_be_mixed(
     two_roots: tuple[RootedPath, RootedPath],
 ) -> None:
     one, two = two_roots
@@ -445,7 +441,7 @@ def test_paths_of_two_roots_cannot_be_joined_or_compared_by_their_words(
         (one / "a").relative_to(two)
 
 
-def test_equality_is_that_of_the_held_directory_whatever_its_name(tmp_path: Path) -> None:
+def test_equality_is_that_of_the_held_directory(tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "link").symlink_to("tree")
     path = RootedPath(tmp_path / "tree", "a")
