@@ -121,6 +121,11 @@ def tells_of_path(error: OSError) -> bool:
     return error.errno not in NO_ANSWER and not isinstance(error, UnverifiedProcError)
 
 
+def shown(name: str) -> str:
+    """Return a name that others gave for a message: one that a terminal may obey is escaped."""
+    return name if name.isprintable() else repr(name)
+
+
 def os_error(number: int, path: str | bytes | None = None) -> OSError:
     """Return the ``OSError`` for ``number``, of the right subclass and about ``path``."""
     if path is None:

@@ -6,7 +6,7 @@ import os
 from errno import ESTALE
 from typing import Any, NamedTuple, NoReturn, Protocol, Unpack
 
-from procpath.errors import ProcessGoneError, UnverifiedProcError
+from procpath.errors import ProcessGoneError, UnverifiedProcError, shown
 from procpath.options import OptionArguments
 from procpath.proc import ProcessDir, VerifiedProc
 from procpath.resolve.identity import Identity
@@ -137,10 +137,7 @@ class HandedOver(NamedTuple):
 
 def note(origin: Origin, process: ProcessDir | None) -> str:
     """Return the note that names a root in errors."""
-    words = str(origin)
-    if not words.isprintable():
-        # A name that others gave must not speak to the terminal.
-        words = repr(words)
+    words = shown(str(origin))
     return (
         f"in the root {words}"
         if process is None

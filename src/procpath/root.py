@@ -13,6 +13,7 @@ from collections.abc import Callable
 from errno import ENOTDIR
 from typing import NamedTuple, Self, TypeAlias, TypeVar, Unpack, cast
 
+from procpath import linux
 from procpath.descriptors import Closing, closed_on_error
 from procpath.errors import ClosedRootError, ProcessGoneError, RootNote, os_error
 from procpath.linux import Descriptor, dup, openat
@@ -24,7 +25,7 @@ from procpath.resolve.identity import Identity, identity
 from procpath.resolve.interface import Resolver, Rules
 from procpath.resolve.kernel import KernelResolver, openat2_refusal
 from procpath.resolve.walk import Observer, Walk, Walker
-from procpath.uapi import AT_FDCWD, FIND_DIRECTORY
+from procpath.uapi import AT_FDCWD, FIND_DIRECTORY, PID_FS_MAGIC
 
 T = TypeVar("T")
 
@@ -456,8 +457,15 @@ def _raw(path: StrOrBytesPath) -> bytes:
     return raw
 
 
+_PIDFD = "anon_inode:[pidfd]"
+"""What the link of a pidfd says before Linux 6.9. That of a file begins with a slash."""
+
+
 def _pid_of(proc: VerifiedProc, pidfd: int) -> int:
     """Return the PID that ``pidfd`` refers to, by its ``Pid`` line (pidfd_open(2))."""
+    # A dma-buf has such a line too, if who made it gave it a name with a newline.
+    if linux.fstatfs(pidfd).type != PID_FS_MAGIC and proc.self_fd().readlink(pidfd) != _PIDFD:
+        raise ValueError(f"descriptor {pidfd} is not a pidfd")
     with proc.self_fdinfo(pidfd) as fdinfo:
         for line in fdinfo:
             if line.startswith(b"Pid:"):

@@ -153,16 +153,21 @@ class Names(_FileSystem):
 class Untyped(Names):
     """A file system that lists names without types; looking one up fails with its ``errno``.
 
-    An ``errno`` of 0 is none: the name leads to such a directory.
+    An ``errno`` of 0 is none: the name leads to such a directory. Of several, each is the answer
+    once, and the last from then on.
     """
 
-    def __init__(self, place: Path, errnos: dict[bytes, int]) -> None:
-        self._errnos = errnos
+    def __init__(self, place: Path, errnos: dict[bytes, int | list[int]]) -> None:
+        self._errnos = {
+            name: [one] if isinstance(one, int) else one for name, one in errnos.items()
+        }
         super().__init__(place, list(errnos))
 
     def _answer(self, operation: int, node: int, body: bytes) -> bytes | int:
-        if operation == _LOOKUP and (failed := self._errnos.get(body[:-1])):
-            return failed
+        if operation == _LOOKUP and (errnos := self._errnos.get(body[:-1])):
+            failed = errnos.pop(0) if len(errnos) > 1 else errnos[0]
+            if failed:
+                return failed
         return super()._answer(operation, node, body)
 
     def _entry(self, number: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import io
 import os
 import pickle
 import signal
@@ -181,6 +182,16 @@ def in_pid_namespace(func: Callable[[], T]) -> T:
         return run_in_child(first)
 
     return private_mounts(outer)
+
+
+def test_a_descriptor_with_the_text_of_a_pidfd_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a dma-buf, whose maker chooses its name: no kernel here has a device that makes one."""
+    forged = b"pos:\t0\nname:\tx\nPid:\t%d\n" % os.getpid()
+    monkeypatch.setattr(VerifiedProc, "self_fdinfo", lambda proc, fd: io.BytesIO(forged))
+    fd = os.memfd_create("anon_inode:[pidfd]")
+    with pytest.raises(ValueError, match=f"descriptor {fd} is not a pidfd"):
+        Root.of_pidfd(fd)
+    os.close(fd)
 
 
 @pytest.mark.parametrize("filtered", [{}, {"pidfd_send_signal": errno.EPERM}])

@@ -29,6 +29,18 @@ PR_SET_DUMPABLE = 4
 PR_SET_NAME = 15
 
 
+def test_a_limit_bounds_what_is_read() -> None:
+    with VerifiedProc.default().process(os.getpid()) as process:
+        size = len(process.read_bytes("cmdline"))
+        assert len(process.read_text("cmdline", limit=size)) == size
+        with pytest.raises(OSError) as caught:
+            process.read_bytes("cmdline", limit=size - 1)
+        assert caught.value.errno == errno.EFBIG
+        assert caught.value.filename == f"/proc/{process.pid}/cmdline"
+        with pytest.raises(ValueError, match="negative"):
+            process.read_bytes("cmdline", limit=-1)
+
+
 @pytest.mark.machine_root
 @pytest.mark.parametrize("lookup", LOOKUPS)
 @pytest.mark.parametrize("source", SOURCES)

@@ -112,6 +112,15 @@ def test_a_trace_is_no_longer_in_print_than_it_is(tmp_path: pathlib.Path) -> Non
     assert {line.index("  ") for line in str(short).splitlines()} <= {1, 2, 4}
 
 
+def test_a_trace_says_nothing_to_a_terminal(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a\x1b[31m").mkdir()
+    (tmp_path / "a\x1b[31m/b\r").symlink_to("\x1b]0;owned\x07x")
+    trace = RootedPath(tmp_path, "a\x1b[31m/b\r").trace()
+    assert [line for line in str(trace).splitlines() if not line.isprintable()] == []
+    assert all(str(step).isprintable() for step in trace)
+    assert r"follow 'b\r' -> '\x1b]0;owned\x07x'" in str(trace)
+
+
 @pytest.mark.parametrize(
     "ask",
     [

@@ -340,6 +340,7 @@ def test_entries_without_a_type_are_looked_at(tmp_path: Path) -> None:
     (tmp_path / "mounted").mkdir()
 
     def inside() -> None:
+        names: dict[bytes, int | list[int]]
         names = {b"directory": 0, b"vanished": errno.ENOENT, b"broken": errno.EIO}
         Untyped(tmp_path / "mounted", names)
         path = RootedPath(tmp_path, "mounted")
@@ -356,6 +357,24 @@ def test_entries_without_a_type_are_looked_at(tmp_path: Path) -> None:
         ]
         with pytest.raises(OSError, match="Input/output error"):
             list(path.scan())
+
+    private_mounts(inside)
+
+
+def test_an_entry_without_a_type_asks_for_none_later(tmp_path: Path) -> None:
+    """By then its directory's number may be that of another, whose file it would answer for."""
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/name").touch()
+
+    def inside() -> None:
+        # What is_file(), is_dir() and is_symlink() take for vanished, and stat() does not.
+        Untyped(tmp_path / "mounted", {b"name": [errno.ENOENT] * 3 + [errno.EACCES]})
+        (kept,) = RootedPath(tmp_path, "mounted").scan()
+        taken = [os.open(tmp_path / "other", os.O_RDONLY) for _ in range(10)]
+        assert (kept.is_dir(), kept.is_file(), kept.is_symlink()) == (False, False, False)
+        for fd in taken:
+            os.close(fd)
 
     private_mounts(inside)
 

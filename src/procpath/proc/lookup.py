@@ -20,6 +20,7 @@ from procpath.errors import MagicLinkError, UnverifiedProcError, about, os_error
 from procpath.linux import Descriptor
 from procpath.proc import checks
 from procpath.proc.checks import Check, Kind
+from procpath.reading import read_whole
 from procpath.uapi import DENIED, FIND_DIRECTORY_NOFOLLOW, FIND_NOFOLLOW, LISTING
 
 _FOLLOW_ATTEMPTS = 100
@@ -199,7 +200,7 @@ class Lookup:
     def _find_mount(self, mountinfo: int) -> str:
         """Return the mount ID of the procfs. Raises where ``mountinfo`` does not list it."""
         device = f"{os.major(self.device)}:{os.minor(self.device)}".encode()
-        for line in _read(mountinfo).split(b"\n"):
+        for line in read_whole(mountinfo, 0).split(b"\n"):
             fields = line.split(b" ")
             # Without a number only /proc itself is known: no link leads there.
             if fields[0] == self._number or (
@@ -346,18 +347,13 @@ class Lookup:
         return name
 
 
-def read_all(descriptor: Descriptor) -> bytes:
-    """Return everything that can be read, and close the descriptor."""
+def read_all(descriptor: Descriptor, limit: int | None = None) -> bytes:
+    """Return everything that can be read, and close the descriptor.
+
+    Raises ``EFBIG`` if that is more than ``limit`` bytes.
+    """
     with descriptor as fd:
-        return _read(fd)
-
-
-def _read(fd: int) -> bytes:
-    # procfs gives no sizes, and hands out a page at a time, so one read is not enough.
-    chunks = []
-    while chunk := os.read(fd, 65536):
-        chunks.append(chunk)
-    return b"".join(chunks)
+        return read_whole(fd, 0, limit)
 
 
 def _open_followed(dirfd: int, name: str, flags: int, where: str) -> Descriptor:

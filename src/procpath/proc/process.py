@@ -31,6 +31,7 @@ from procpath.linux import Descriptor
 from procpath.proc import checks
 from procpath.proc.lookup import Lookup, components, read_all
 from procpath.proc.source import DEFAULT_PATH, open_procfs
+from procpath.reading import require_limit
 from procpath.uapi import FIND_NOFOLLOW
 
 if TYPE_CHECKING:
@@ -148,11 +149,15 @@ class ProcessDir(Closing):
             self._pid,
         )
 
-    def read_bytes(self, name: str) -> bytes:
-        """Return all of the file ``name``."""
+    def read_bytes(self, name: str, *, limit: int | None = None) -> bytes:
+        """Return all of the file ``name``. ``EFBIG`` if it has more than ``limit`` bytes.
+
+        A process chooses what its ``cmdline`` and ``environ`` have, and how much.
+        """
         components(name)
+        require_limit(limit)
         try:
-            data = self._read(name)
+            data = self._read(name, limit)
         except OSError as error:
             raise self._explained(error, name) from None
         # The memory of a process that ends between open() and read() is an empty file: an answer
@@ -161,9 +166,12 @@ class ProcessDir(Closing):
             raise ProcessGoneError(self._pid, self._path(name))
         return data
 
-    def read_text(self, name: str) -> str:
-        """Return all of the file ``name``, as UTF-8 with ``surrogateescape``."""
-        return self.read_bytes(name).decode("utf-8", "surrogateescape")
+    def read_text(self, name: str, *, limit: int | None = None) -> str:
+        """Return all of the file ``name``, as UTF-8 with ``surrogateescape``.
+
+        ``limit`` as in :meth:`read_bytes`.
+        """
+        return self.read_bytes(name, limit=limit).decode("utf-8", "surrogateescape")
 
     def readlink(self, name: str) -> str:
         """Return the text of the link ``name``: where it leads, as far as a text can say that."""
@@ -331,11 +339,12 @@ class ProcessDir(Closing):
             directory.value, name, FIND_NOFOLLOW, checks.DIRECTORY, self._path(name)
         )
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str, limit: int | None = None) -> bytes:
         """Return all of a file, with errors as the operating system words them."""
         directory = self._held.descriptor()
         path = self._path(name)
-        return read_all(self._lookup.open(directory.value, name, os.O_RDONLY, checks.FILE, path))
+        found = self._lookup.open(directory.value, name, os.O_RDONLY, checks.FILE, path)
+        return read_all(found, limit)
 
     def _stat(self) -> list[bytes]:
         """The fields of ``stat`` from the third on.

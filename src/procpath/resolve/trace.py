@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
+from procpath.errors import shown
 from procpath.resolve.walk import Observation, StepKind, Walker
 
 _MOST_KEPT = 16 << 20
@@ -43,13 +44,16 @@ class Step:
     crosses_mount: bool = False
 
     def __str__(self) -> str:
+        return f"{shown(self.directory)}  {self._words()}"
+
+    def _words(self) -> str:
         if self.error is not None:
-            return f"{self.directory}  stopped at {self.name}: {self.error.strerror}"
-        words = f"{self.directory}  {_WORDS[self.kind]}"
+            return f"stopped at {shown(self.name)}: {self.error.strerror}"
+        words = _WORDS[self.kind]
         if self.kind not in ("start", "clamp"):
-            words += f" {self.name}"
+            words += f" {shown(self.name)}"
         if self.target is not None:
-            words += f" -> {self.target}"
+            words += f" -> {shown(self.target)}"
         return words + ("  (another mount)" if self.crosses_mount else "")
 
 
@@ -82,11 +86,9 @@ class Trace(Sequence[Step]):
         return iter(self.steps)
 
     def __str__(self) -> str:
-        width = max((len(step.directory) for step in self.steps), default=0)
+        width = max((len(shown(step.directory)) for step in self.steps), default=0)
         width = min(width, _MOST_PADDED)
-        lines = [
-            step.directory.ljust(width) + str(step)[len(step.directory) :] for step in self.steps
-        ]
+        lines = [f"{shown(step.directory).ljust(width)}  {step._words()}" for step in self.steps]
         if self.omitted:
             lines.append(f"and {self.omitted} more steps")
         return "\n".join(lines)

@@ -42,8 +42,11 @@ _VANISHED = (ENOENT, ENOTDIR)
 """Errnos of a directory that was removed, or replaced by a file or a link, after it was listed."""
 
 
-class _Unsearchable:
-    """What stands for an ``os.DirEntry`` whose type is unknown, since it may not be looked at."""
+class _Special:
+    """Stands for an ``os.DirEntry`` of a special file, or of one whose type may not be looked at.
+
+    The DirEntry itself may have no type, and would ask for one whenever it is asked.
+    """
 
     __slots__ = ("_dirfd", "name")
 
@@ -63,7 +66,6 @@ class _Unsearchable:
 
 def _require_present(special: os.DirEntry[str]) -> None:
     """Raise FileNotFoundError if the entry, which has no type, has none since it has vanished."""
-    # A type that was not in the list would have raised this for is_file() already.
     with suppress(PermissionError):
         special.stat(follow_symlinks=False)
 
@@ -79,7 +81,7 @@ class Entry(Generic[P]):
 
     name: str
     """its name in the directory"""
-    _entry: os.DirEntry[str] | _Unsearchable
+    _entry: os.DirEntry[str] | _Special
     _listing: _Listing[P]
     _directory: Descriptor | None
     """the directory, while the entry can act; whoever uses it keeps it open by a reference"""
@@ -502,19 +504,20 @@ class _Scan(Generic[P]):
                     self._report_listing(error, listing)
                     return
                 for raw in batch:
-                    known: os.DirEntry[str] | _Unsearchable = raw
+                    known: os.DirEntry[str] | _Special = raw
                     is_dir = False
                     try:
                         # Most are files, so that is asked first.
                         if not raw.is_file(follow_symlinks=False):
                             is_dir = raw.is_dir(follow_symlinks=False)
                             if not (is_dir or raw.is_symlink()):
+                                known = _Special(raw.name, fd)
                                 _require_present(raw)
                     except FileNotFoundError:
                         continue
                     except OSError as error:
                         self._report(error, listing.prefix + raw.name)
-                        known = _Unsearchable(raw.name, fd)
+                        known = _Special(raw.name, fd)
                     entry = _new(Entry)
                     entry.name = name = raw.name
                     entry._entry = known
