@@ -387,6 +387,8 @@ class ProcessDir(Closing):
             return type(error)(error.errno, self._missing(error, name), path)
         if error.errno in (EACCES, EPERM) and not writing:
             return PermissionError(error.errno, self._refusal(), path)
+        # An error of read() has none.
+        error.filename = error.filename or path
         return error
 
     def _missing(self, error: OSError, name: str) -> str:
