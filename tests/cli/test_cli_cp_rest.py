@@ -102,6 +102,46 @@ def test_running_container_is_copied_whole(
         assert ((target / "etc/resolv.conf").read_bytes() == b"") == bool(options)
 
 
+LIVING = """
+i=0
+while :; do
+    i=$((i + 1))
+    echo "line $i" >> /var/log/app.log
+    : > /var/tmp/$i && ln /var/tmp/$i /var/tmp/$i.link && mkdir -p /var/tmp/d$i/e
+    rm -r /var/tmp/d$i /var/tmp/$i /var/tmp/$i.link
+    if [ $((i % 20)) = 0 ]; then
+        mv /var/log/app.log /var/log/app.log.1 && gzip -f /var/log/app.log.1
+        rm -rf /usr/lib/package && cp -a /etc /usr/lib/package
+    fi
+done
+"""
+"""What goes on in a container: a log that is rotated, temporary files, packages."""
+
+
+@pytest.mark.slow
+def test_busy_container_is_copied_whole(
+    start_container: Callable[[], RuncContainer], local: Path
+) -> None:
+    container = start_container()
+    container.exec(["mkdir", "-p", "/var/log", "/var/tmp", "/usr/lib"])
+    busy = container.spawn(["sh", "-c", LIVING])
+    lasting = [
+        path.relative_to(container.rootfs)
+        for top in ("bin", "etc", "srv")
+        for path in (container.rootfs / top).rglob("*")
+        if path.is_file() and not path.is_symlink() and path.name != "resolv.conf"
+    ]
+    assert len(lasting) > 5
+    for number in range(3):
+        target = local / str(number)
+        ran = here("cp", "-a", f"{container.pid}:/", str(target))
+        assert ran.status == 0, ran.err
+        for path in lasting:
+            assert (target / path).read_bytes() == (container.rootfs / path).read_bytes(), path
+        assert not list(target.rglob(f"{PREFIX}*"))
+    container.end(busy)
+
+
 @pytest.fixture
 def mapped() -> Iterator[Callable[[int], RuncContainer]]:
     """Starts containers whose root is a user of that number here."""

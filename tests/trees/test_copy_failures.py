@@ -224,3 +224,23 @@ def test_read_only_target(tmp_path: Path) -> None:
 
     private_mounts(inside)
     assert portrait(tmp_path / "tree") == before
+
+
+def test_error_in_a_deep_merge_has_the_honest_name(tmp_path: Path) -> None:
+    """At a path that is longer than PATH_MAX, with a directory in the way of a file."""
+    deepest = f"/{'d' * 200}" * 30
+    source, target = RootedPath(tmp_path, "tree"), RootedPath(tmp_path, "there")
+    for top in (source, target):
+        (top / deepest[1:]).mkdir(parents=True)
+    (source / deepest[1:] / "entry").write_text("a file")
+    (target / deepest[1:] / "entry").mkdir()
+    (source / deepest[1:] / "last").write_text("the last one")
+    errors: list[OSError] = []
+    source.copy(target, dirs_exist_ok=True, on_error=errors.append)
+    assert [(error.errno, error.filename) for error in errors] == [
+        (errno.EISDIR, f"/there{deepest}/entry")
+    ]
+    assert (target / deepest[1:] / "last").read_text() == "the last one"
+    (target / deepest[1:] / "entry").rmdir()
+    source.copy(target, dirs_exist_ok=True)
+    assert (target / deepest[1:] / "entry").read_text() == "a file"
