@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ClosedRootError,
         EscapeError,
         MagicLinkError,
+        OnError,
         ProcessGoneError,
         SpecialFileError,
         UnsupportedOperation,
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from procpath.root import Root, StrOrBytesPath, UserNamespace
     from procpath.tree.copy.report import CopyProgress
     from procpath.tree.scanning import Entry
-    from procpath.tree.walking import OnError
 
 __all__ = [
     "BoundPath",
@@ -88,6 +88,7 @@ _MODULES = {
         "ClosedRootError",
         "EscapeError",
         "MagicLinkError",
+        "OnError",
         "ProcessGoneError",
         "SpecialFileError",
         "UnsupportedOperation",
@@ -130,7 +131,6 @@ _MODULES = {
     ),
     "procpath.tree.copy.report": ("CopyProgress",),
     "procpath.tree.scanning": ("Entry",),
-    "procpath.tree.walking": ("OnError",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Callable
 from types import TracebackType
 from typing import NamedTuple, TypeAlias
 
@@ -110,6 +111,10 @@ class ProcessGoneError(ProcessLookupError):
 
 class ClosedRootError(ValueError):
     """The root was closed; the counterpart of "I/O operation on closed file"."""
+
+
+OnError: TypeAlias = "Callable[[OSError], object] | None"
+"""What is called with the errors of a walk, scan or copy. None: they are raised."""
 
 
 def tells_of_path(error: OSError) -> bool:

@@ -13,7 +13,7 @@ from errno import ESRCH, ESTALE
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from procpath.cgroups import Claim, claim_of
-from procpath.errors import ProcessGoneError, UnverifiedProcError
+from procpath.errors import OnError, ProcessGoneError, UnverifiedProcError
 from procpath.linux import statx
 from procpath.proc import ProcessDir, VerifiedProc
 from procpath.root import Root
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from procpath.options import OptionArguments
 
-OnError: TypeAlias = "Callable[[OSError], object]"
+_Report: TypeAlias = "Callable[[OSError], object]"
 
 _OS_RELEASES = ("/etc/os-release", "/usr/lib/os-release")
 _ASSIGNMENT = re.compile(rb"([A-Z][A-Z0-9_]*)=(.*)")
@@ -92,7 +92,7 @@ class Container:
         mount_namespace: int,
         processes: int,
         proc: VerifiedProc | None,
-        report: OnError,
+        report: _Report,
     ) -> None:
         """Describe ``mount_namespace``, in which ``process`` and ``processes`` in all are."""
         self._proc = proc
@@ -230,7 +230,7 @@ def containers(
     *,
     all: bool = False,  # noqa: A002  # as in ps(1) and docker-ps(1)
     proc: VerifiedProc | None = None,
-    on_error: OnError | None = None,
+    on_error: OnError = None,
 ) -> Iterator[Container]:
     """Yield a :class:`Container` for each mount namespace that a process can be inspected in.
 
@@ -280,7 +280,7 @@ def container_by_id(id_prefix: str, proc: VerifiedProc | None = None) -> Contain
     return min(found, key=lambda each: (each._start_time, each.pid))
 
 
-def _members(proc: VerifiedProc, report: OnError) -> dict[int, list[tuple[int, int]]]:
+def _members(proc: VerifiedProc, report: _Report) -> dict[int, list[tuple[int, int]]]:
     """Return start time and PID of the processes in each mount namespace."""
     members: dict[int, list[tuple[int, int]]] = {}
     for pid in proc.pids():
@@ -301,7 +301,7 @@ def _oldest(
     mount_namespace: int,
     members: list[tuple[int, int]],
     proc: VerifiedProc | None,
-    report: OnError,
+    report: _Report,
 ) -> Container | None:
     """Describe a mount namespace by the oldest of its processes that can still be opened."""
     # By start time: PIDs wrap around.
@@ -352,7 +352,7 @@ class _Stat(NamedTuple):
         return cls(name, fields[0] == b"Z", bool(flags & _PF_KTHREAD), start_time)
 
 
-def _claim(process: ProcessDir, report: OnError) -> Claim:
+def _claim(process: ProcessDir, report: _Report) -> Claim:
     try:
         with process.open("cgroup", "rb") as file:
             return claim_of(file.read(_MOST_OF_CGROUPS))

@@ -36,6 +36,7 @@ from procpath.binding import Anchored, bound_class, find_bound_class
 from procpath.descriptors import closed_on_error
 from procpath.errors import (
     EscapeError,
+    OnError,
     UnsupportedOperation,
     UnverifiedProcError,
     about,
@@ -56,7 +57,7 @@ from procpath.reading import codec, is_coded_at_once, read_whole, require_limit
 from procpath.root import Root
 from procpath.tree.descent import scan
 from procpath.tree.matching import glob, parse_pattern
-from procpath.tree.walking import OnError, below, walk_following, walk_real
+from procpath.tree.walking import below, walk_following, walk_real
 
 if TYPE_CHECKING:
     import socket
@@ -1047,7 +1048,7 @@ class RootedPath(OpenablePath, from_segments=True):
         *,
         follow_symlinks: bool = True,
         preserve_metadata: bool = False,
-        on_error: copying.OnError | None = None,
+        on_error: OnError = None,
         on_progress: copying.OnProgress | None = None,
         **options: Unpack[copying.CopyOptions],
     ) -> H: ...
@@ -1058,7 +1059,7 @@ class RootedPath(OpenablePath, from_segments=True):
         *,
         follow_symlinks: bool = True,
         preserve_metadata: bool = False,
-        on_error: copying.OnError | None = None,
+        on_error: OnError = None,
         on_progress: copying.OnProgress | None = None,
         **options: Unpack[copying.CopyOptions],
     ) -> Self: ...
@@ -1068,7 +1069,7 @@ class RootedPath(OpenablePath, from_segments=True):
         *,
         follow_symlinks: bool = True,
         preserve_metadata: bool = False,
-        on_error: copying.OnError | None = None,
+        on_error: OnError = None,
         on_progress: copying.OnProgress | None = None,
         **options: Unpack[copying.CopyOptions],
     ) -> RootedPath | pathlib.Path:
@@ -1121,7 +1122,7 @@ class RootedPath(OpenablePath, from_segments=True):
         *,
         follow_symlinks: bool = True,
         preserve_metadata: bool = False,
-        on_error: copying.OnError | None = None,
+        on_error: OnError = None,
         on_progress: copying.OnProgress | None = None,
         **options: Unpack[copying.CopyOptions],
     ) -> H: ...
@@ -1132,7 +1133,7 @@ class RootedPath(OpenablePath, from_segments=True):
         *,
         follow_symlinks: bool = True,
         preserve_metadata: bool = False,
-        on_error: copying.OnError | None = None,
+        on_error: OnError = None,
         on_progress: copying.OnProgress | None = None,
         **options: Unpack[copying.CopyOptions],
     ) -> Self: ...
@@ -1142,7 +1143,7 @@ class RootedPath(OpenablePath, from_segments=True):
         *,
         follow_symlinks: bool = True,
         preserve_metadata: bool = False,
-        on_error: copying.OnError | None = None,
+        on_error: OnError = None,
         on_progress: copying.OnProgress | None = None,
         **options: Unpack[copying.CopyOptions],
     ) -> RootedPath | pathlib.Path:
@@ -1167,7 +1168,7 @@ class RootedPath(OpenablePath, from_segments=True):
         *,
         follow_symlinks: bool = True,
         preserve_metadata: bool = False,
-        on_error: copying.OnError | None = None,
+        on_error: OnError = None,
         on_progress: copying.OnProgress | None = None,
         **options: Unpack[copying.CopyOptions],
     ) -> Self:
@@ -1262,7 +1263,7 @@ class RootedPath(OpenablePath, from_segments=True):
         with _noting(self):
             removing.rmtree(_place(self), handle, cross_mounts=cross_mounts)
 
-    def to_tar(self, fileobj: IO[bytes], *, on_error: copying.OnError | None = None) -> None:
+    def to_tar(self, fileobj: IO[bytes], *, on_error: OnError = None) -> None:
         """Write the file or directory to the binary ``fileobj`` as a tar stream (pax).
 
         The archive of a directory has what is in it, named from there; that of a file has the
@@ -1272,7 +1273,7 @@ class RootedPath(OpenablePath, from_segments=True):
 
         ``on_error(OSError)`` is called for what cannot be read, and for a file that is cut short
         meanwhile. Without it the first of these errors is raised when everything else is written.
-        A full or failing disk, and an error of ``fileobj``, ends it at once.
+        An error of ``fileobj`` ends it at once.
 
         Examples:
             >>> with open("app.tar", "wb") as file:
@@ -1290,7 +1291,7 @@ class RootedPath(OpenablePath, from_segments=True):
         fileobj: IO[bytes],
         *,
         limit: int | None = None,
-        on_error: copying.OnError | None = None,
+        on_error: OnError = None,
         special: Literal["skip", "keep"] = "skip",
         owners: Literal["mapped", "host"] = "mapped",
     ) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from helpers.commandline import here
 from helpers.containers import RuncContainer
-from helpers.scenery import as_nobody, reachable, write
+from helpers.scenery import CAP_NET_RAW, as_nobody, reachable, write
 from helpers.support import wait_until
 from procpath.tree.copy.staging import PREFIX
 
@@ -181,6 +181,21 @@ def test_owners_are_the_same_users_inside(
     assert owners(one, "/srv/numeric") == "65534:65534"
     assert here("cp", "-a", f"{one.pid}:/srv/conf/app.ini", "back.ini") == QUIET
     assert (local / "back.ini").stat().st_uid == 100_101
+
+
+def test_capabilities_are_those_of_the_root_inside(
+    mapped: Callable[[int], RuncContainer], local: Path
+) -> None:
+    """capabilities(7): in another user namespace than that of its root the attribute is nothing."""
+    one, other = mapped(100_000), mapped(300_000)
+    write(local / "ping", mode=0o755)
+    os.setxattr(local / "ping", "security.capability", CAP_NET_RAW)
+    assert here("cp", "-a", "ping", f"{one.pid}:/srv/ping") == QUIET
+    assert here("cp", "-a", f"{one.pid}:/srv/ping", f"{other.pid}:/srv/ping") == QUIET
+    for container, root_inside in ((one, 100_000), (other, 300_000)):
+        kept = os.getxattr(container.rootfs / "srv/ping", "security.capability")
+        assert (kept[3], int.from_bytes(kept[20:24], "little")) == (3, root_inside)
+        assert kept[4:20] == CAP_NET_RAW[4:20]
 
 
 def test_existing_files_can_be_left_alone(root: Path, local: Path) -> None:

@@ -659,8 +659,8 @@ def test_the_first_error_is_raised_after_the_rest(top: Path, rooted: RootedPath)
         rooted.from_tar(stream)
     assert raised.value.filename == "/file/a"
     assert raised.value.__notes__ == [
-        rooted.root_handle.note.root,
         "1 more error; everything else was copied",
+        rooted.root_handle.note.root,
     ]
     assert sorted(os.listdir(top)) == ["b", "d", "file"]
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from errno import ENOENT, ENOTDIR, EXDEV
 from itertools import islice
-from typing import IO, TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, overload
+from typing import IO, TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
-from procpath.errors import UnverifiedProcError
+from procpath.errors import OnError, UnverifiedProcError
 from procpath.lexical import LexicalPath
 from procpath.linux import Descriptor, openat
 from procpath.reading import read_whole, require_limit
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound=LexicalPath)
 
-OnError: TypeAlias = "Callable[[OSError], object] | None"
 
 _new = object.__new__  # a call of Entry() takes three times as long in Python 3.11
 _READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC

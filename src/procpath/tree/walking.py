@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from errno import ELOOP
 from typing import Generic, TypeAlias, TypeVar
 
-from procpath.errors import SpecialFileError, UnverifiedProcError
+from procpath.errors import OnError, SpecialFileError, UnverifiedProcError
 from procpath.info import mode_of
 from procpath.resolve.special import kernel_file_system
 from procpath.root import Root
@@ -25,9 +25,6 @@ from procpath.tree.descent import (
     open_directory,
     scan,
 )
-
-OnError: TypeAlias = "Callable[[OSError], object] | None"
-"""What is called with the errors of a walk or scan."""
 
 Contents: TypeAlias = "tuple[list[str], list[str]]"
 """The names of the directories in a directory, and those of everything else in it."""

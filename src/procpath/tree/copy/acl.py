@@ -1,4 +1,4 @@
-"""POSIX ACLs as their extended attributes have them (linux/posix_acl_xattr.h)."""
+"""What extended attributes say of owners: POSIX ACLs (linux/posix_acl_xattr.h), capabilities."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from procpath.tree.copy.owners import Owners
 
 ACL_PREFIX = "system.posix_acl_"
 ACCESS_ACL = "system.posix_acl_access"
+
+CAPABILITY = "security.capability"
 
 _VERSION = struct.Struct("<I")
 _ENTRY = struct.Struct("<HHI")
@@ -34,6 +36,31 @@ def with_owners(acl: bytes, owners: Owners) -> bytes:
             number = owners.group(number)
         made += _ENTRY.pack(tag, rights, number)
     return bytes(made)
+
+
+def mapped_attribute(name: str, value: bytes, owners: Owners) -> bytes:
+    """Return an extended attribute with the owners that it names mapped.
+
+    Raises ``EOVERFLOW`` where one cannot be.
+    """
+    if name.startswith(ACL_PREFIX):
+        return with_owners(value, owners)
+    return _mapped_capability(value, owners) if name == CAPABILITY else value
+
+
+def _mapped_capability(value: bytes, owners: Owners) -> bytes:
+    """Make capabilities those of the right user namespace (capabilities(7)).
+
+    The third version of the attribute has the user who is root there. The second has none: what
+    our root writes of it holds in the host's namespace too.
+    """
+    version = value[3:4]
+    if version not in (b"\2", b"\3"):
+        return value
+    root = owners.user(int.from_bytes(value[20:24], "little") if version == b"\3" else 0)
+    if root == 0:
+        return value[:3] + b"\2" + value[4:20]
+    return value[:3] + b"\3" + value[4:20] + root.to_bytes(4, "little")
 
 
 def _entries(acl: bytes) -> Iterator[tuple[int, int, int]]:

@@ -97,7 +97,7 @@ class TreeCopy:
         self._top = os.fstat(out_of.dirfd)
         self._made = os.fstat(into.dirfd)
         self._mount = None if files.rules.mounts == "cross" else mount_id(out_of.dirfd)
-        self._links = HardLinks(into.top, self._on_disk)
+        self._links = HardLinks(into.top)
         self._by_link: Counter[tuple[int, int]] = Counter()
         self._staged: tuple[str, Staged] | None = None
         """the path of the tree that has a temporary name, and the directory it is in"""
@@ -241,7 +241,7 @@ class TreeCopy:
             files.copy(original, dirfd, name, replaced)
             return
         with files.blame_target:
-            linked = self._links.link(original, dirfd, name)
+            linked = self._links.link(original, dirfd, name, self._on_disk)
         if linked:
             files.finish(original.status)
             return

@@ -103,22 +103,28 @@ class FileCopier:
         self.errors = errors
         self.names: list[str] = []
         """the way from both ends to the file that is being copied"""
-        self.blame_source: Blame = SourceBlame(lambda: source.below(self.names))
-        self.blame_target: Blame = Blame(lambda: target.below(self.names))
+        # By the names and not by self, which would be a cycle that keeps the root.
+        names = self.names
+        self.blame_source: Blame = SourceBlame(lambda: source.below(names))
+        self.blame_target: Blame = Blame(lambda: target.below(names))
         self.copied: Copied | None = None
         """what was copied, where somebody asks for it"""
         self.on_leftover: Callable[[str], object] | None = None
         """called with the path of what an earlier copy has left and this one has removed"""
         self._progress = progress or CopyProgress()
-        self._progress._paths = lambda: (source.below(self.names), target.below(self.names))
+        self._progress._paths = lambda: (source.below(names), target.below(names))
         self._on_progress = on_progress
         self._locks = target.root is None
         self._patience = LeasePatience()
         self._uncloned: set[int] = set()
-        self.keeping: Keeping = Keeping(
-            self._lose, rules.owners, self.leave_out if rules.without_privileges else None
-        )
         self._new_owner = None if rules.owners is None else self._owner_of_ours(rules.owners)
+
+    @property
+    def keeping(self) -> Keeping:
+        """What is kept of the metadata."""
+        rules = self.rules
+        on_privilege = self.leave_out if rules.without_privileges else None
+        return Keeping(self._lose, rules.owners, on_privilege)
 
     def count(self, data: int) -> None:
         """Count so many more bytes."""

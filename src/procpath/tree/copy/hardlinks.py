@@ -30,10 +30,8 @@ class _First:
 class HardLinks(Closing):
     """The first copies, by the birth of their originals: inode numbers are used again."""
 
-    def __init__(self, top: Descriptor, on_disk: Callable[[str], str]) -> None:
-        """``on_disk`` gives the path that a copy has now, which may be a temporary one."""
+    def __init__(self, top: Descriptor) -> None:
         self._top = top
-        self._on_disk = on_disk
         self._first: dict[Birth, _First] = {}
         self._root: Root | None = None
 
@@ -46,9 +44,12 @@ class HardLinks(Closing):
         names_left = original.status.st_nlink - 1
         self._first[_key(original)] = _First(path, made, names_left)
 
-    def link(self, original: Original, dirfd: int, name: str) -> bool:
+    def link(
+        self, original: Original, dirfd: int, name: str, on_disk: Callable[[str], str]
+    ) -> bool:
         """Give the first copy of a file one more name. False if it has to be copied again.
 
+        ``on_disk`` gives the path that a copy has now, which may be a temporary one.
         That is where there is none yet, it has gone, or the file system makes no more links.
         """
         key = _key(original)
@@ -58,7 +59,7 @@ class HardLinks(Closing):
         if self._root is None:
             self._root = Root.from_fd(self._top.value, symlinks=False)
         try:
-            with self._root.find_last(os.fsencode(self._on_disk(first.path))) as fd:
+            with self._root.find_last(os.fsencode(on_disk(first.path))) as fd:
                 status = os.fstat(fd)
                 if (status.st_dev, status.st_ino) != first.identity:
                     return False

@@ -15,11 +15,16 @@ from errno import ENODATA, ENOTSUP, EPERM
 from typing import NamedTuple, Protocol
 
 from procpath.proc import VerifiedProc
-from procpath.tree.copy.acl import ACCESS_ACL, ACL_PREFIX, group_rights, with_owners
+from procpath.tree.copy.acl import (
+    ACCESS_ACL,
+    ACL_PREFIX,
+    CAPABILITY,
+    group_rights,
+    mapped_attribute,
+)
 from procpath.tree.copy.owners import Owners
 from procpath.xattrs import HeldAttributes
 
-_CAPABILITY = "security.capability"
 _LABELS = frozenset(("security.selinux", "security.SMACK64"))
 """Attributes that the target's own policy gives."""
 
@@ -194,14 +199,14 @@ def _copy_attributes(source: _Attributes, target: _Attributes, keeping: Keeping)
     names = _names(source, keeping)
     lost_acl = None
     for name in names:
-        if name == _CAPABILITY and keeping.on_privilege is not None:
+        if name == CAPABILITY and keeping.on_privilege is not None:
             keeping.on_privilege("file capabilities")
             continue
         value = None
         try:
             value = source.get(os.fsencode(name))
-            if keeping.owners is not None and name.startswith(ACL_PREFIX):
-                value = with_owners(value, keeping.owners)
+            if keeping.owners is not None:
+                value = mapped_attribute(name, value, keeping.owners)
             target.set(os.fsencode(name), value)
         except OSError as error:
             if error.errno == ENODATA or name in _LABELS:

@@ -9,11 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from errno import EOVERFLOW
 from functools import cache
+from typing import Literal
 
 from procpath.proc import IdMapping
+from procpath.root import Root
 from procpath.tree.places import Place
 
 _Maps = tuple[IdMapping, ...]
+
+_ALL = (IdMapping(0, 0, 0xFFFFFFFF),)
+"""The next ID is -1, which chown(2) takes for "leave it"."""
 
 
 class Owners:
@@ -44,13 +49,25 @@ def owners_between(source: Place, target: Place) -> Owners | None:
     return Owners(out_of, into)
 
 
+def owners_out_of(root: Root) -> Owners:
+    """Return how the host's owners become those of an archive, as the root's process sees them."""
+    return Owners(_maps_of(root), (_ALL, _ALL))
+
+
+def owners_into(root: Root, owners: Literal["mapped", "host"]) -> Owners:
+    """Return how an archive's owners become the host's."""
+    return Owners(None, (None if owners == "host" else _maps_of(root)) or (_ALL, _ALL))
+
+
+def _maps_of(root: Root) -> tuple[_Maps, _Maps] | None:
+    namespace = root.user_namespace
+    return None if namespace is None else (namespace.uid_map, namespace.gid_map)
+
+
 def _maps(place: Place) -> tuple[_Maps, _Maps] | None:
     """Return the maps of a root's user namespace, unless it is ours in all but name."""
-    namespace = None if place.root is None else place.root.user_namespace
-    if namespace is None:
-        return None
-    maps = (namespace.uid_map, namespace.gid_map)
-    if all(each.inside == each.outside for each in (*maps[0], *maps[1])):
+    maps = None if place.root is None else _maps_of(place.root)
+    if maps is None or all(each.inside == each.outside for each in (*maps[0], *maps[1])):
         return None
     return maps
 

@@ -8,7 +8,7 @@ from errno import EDQUOT, EINVAL, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC, EROFS
 from types import TracebackType
 from typing import NoReturn
 
-from procpath.errors import UnverifiedProcError
+from procpath.errors import OnError, RootNote, UnverifiedProcError, note_once
 from procpath.linux import openat
 from procpath.tree.places import Blame
 from procpath.uapi import AT_FDCWD, FIND
@@ -66,9 +66,6 @@ class SourceBlame(Blame):
             raise told from None
 
 
-OnError = Callable[[OSError], object]
-
-
 class CopyProgress:
     """How far a copy is."""
 
@@ -100,9 +97,10 @@ OnProgress = Callable[[CopyProgress], object]
 class Errors:
     """The errors of single entries, which stop no other."""
 
-    def __init__(self, on_error: OnError | None) -> None:
-        """``on_error`` gets each; without it, :meth:`raise_first` raises the first."""
+    def __init__(self, on_error: OnError, *notes: RootNote) -> None:
+        """``on_error`` gets each, with ``notes``. None: :meth:`raise_first` raises the first."""
         self._on_error = on_error
+        self._notes = notes
         self._first: OSError | None = None
         self._more = 0
 
@@ -116,11 +114,15 @@ class Errors:
 
     def report_loss(self, error: OSError) -> None:
         """Do as :meth:`report` for an attribute: no room for one says nothing of the others."""
+        # Whoever keeps the error would keep our frames alive, and the roots with them.
+        error = error.with_traceback(None)
+        error.__context__ = None
         if self._on_error is not None:
+            for note in self._notes:
+                note_once(error, note)
             self._on_error(error)
         elif self._first is None:
-            # The traceback would keep what its frames hold.
-            self._first = error.with_traceback(None)
+            self._first = error
         else:
             self._more += 1
 
@@ -131,7 +133,11 @@ class Errors:
             if self._more:
                 plural = "" if self._more == 1 else "s"
                 error.add_note(f"{self._more} more error{plural}; everything else was copied")
-            raise error
+            try:
+                raise error
+            finally:
+                # A frame that keeps the error which passed it is a cycle; it keeps the root.
+                del error
 
 
 class FirstError(Errors):

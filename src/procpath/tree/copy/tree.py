@@ -27,14 +27,14 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypedDict
 
 from procpath.descriptors import closed_on_error
-from procpath.errors import SpecialFileError
+from procpath.errors import OnError, SpecialFileError
 from procpath.linux import Descriptor, dup
 from procpath.resolve.reopen import reopen
 from procpath.resolve.stack import DirectoryStack
 from procpath.tree.copy.directories import TreeCopy, require_empty
 from procpath.tree.copy.files import FileCopier, Original, Rules
 from procpath.tree.copy.owners import owners_between
-from procpath.tree.copy.report import CopyProgress, Errors, OnError, OnProgress
+from procpath.tree.copy.report import CopyProgress, Errors, OnProgress
 from procpath.tree.copy.staging import (
     Staged,
     TargetLinks,
@@ -115,7 +115,7 @@ def copy(
     target: Place,
     choices: Choices,
     on_progress: OnProgress | None = None,
-    on_error: OnError | None = None,
+    on_error: OnError = None,
 ) -> None:
     """Copy the file or tree at ``source`` to ``target``.
 
@@ -124,7 +124,8 @@ def copy(
     single entries of a tree go to ``on_error``; without it the first one is raised in the end.
     """
     _require_distinct(source, target)
-    errors = Errors(on_error)
+    roots = [place.root for place in (source, target) if place.root is not None]
+    errors = Errors(on_error, *(root.note for root in roots))
     found = source.find() if choices.follow_symlinks else source.find_last()
     with found as fd:
         _copy_found(source, fd, target, choices, errors, on_progress)

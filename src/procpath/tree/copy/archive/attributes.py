@@ -8,8 +8,13 @@ from contextlib import AbstractContextManager
 from errno import EACCES, EINVAL, ENODATA, ENOTSUP, EPERM
 from typing import Literal
 
-from procpath.tree.copy.acl import ACCESS_ACL, ACL_PREFIX, group_rights
-from procpath.tree.copy.archive.owners import CAPABILITY, mapped_attribute
+from procpath.tree.copy.acl import (
+    ACCESS_ACL,
+    ACL_PREFIX,
+    CAPABILITY,
+    group_rights,
+    mapped_attribute,
+)
 from procpath.tree.copy.owners import Owners
 
 _NOT_TAKEN = frozenset((EACCES, EINVAL, ENODATA, ENOTSUP, EPERM))

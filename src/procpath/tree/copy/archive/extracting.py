@@ -35,7 +35,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from procpath.descriptors import Closing, closed_on_error
-from procpath.errors import SpecialFileError, about, os_error
+from procpath.errors import OnError, SpecialFileError, about, os_error
 from procpath.linux import Descriptor, openat
 from procpath.proc import VerifiedProc
 from procpath.resolve.identity import mount_id
@@ -43,14 +43,12 @@ from procpath.resolve.reopen import reopen
 from procpath.tree.copy.archive.attributes import write_attributes
 from procpath.tree.copy.archive.compression import Readable
 from procpath.tree.copy.archive.members import Archive, Member
-from procpath.tree.copy.archive.owners import owners_into
-from procpath.tree.copy.archive.reports import Reports
 from procpath.tree.copy.archive.way import Way
 from procpath.tree.copy.data import copy_data
 from procpath.tree.copy.files import replaced_meanwhile
 from procpath.tree.copy.metadata import preserve
-from procpath.tree.copy.owners import Owners
-from procpath.tree.copy.report import OnError
+from procpath.tree.copy.owners import Owners, owners_into
+from procpath.tree.copy.report import Errors
 from procpath.tree.copy.staging import FILE_OURS_ALONE, OURS_ALONE, NewFile, Staged, new_directory
 from procpath.tree.places import Blame, RootedPlace
 from procpath.tree.removing import mount_of_entry
@@ -110,14 +108,12 @@ class Extraction:
             raise ValueError(f"limit must not be negative: {self.limit}")
 
 
-def extract(
-    source: Readable, place: RootedPlace, choices: Extraction, on_error: OnError | None
-) -> int:
+def extract(source: Readable, place: RootedPlace, choices: Extraction, on_error: OnError) -> int:
     """Extract the archive ``source`` into the directory at ``place``, which must exist.
 
     Returns how many special files were left out.
     """
-    reports = Reports(on_error, place.root.note)
+    reports = Errors(on_error, place.root.note)
     with place.find() as fd:
         with place.blame:
             if not stat.S_ISDIR(os.fstat(fd).st_mode):
@@ -132,7 +128,7 @@ def extract(
 class _Extracting(Closing):
     """One run. What is made late is kept by name: links, and what directories are to get."""
 
-    def __init__(self, place: RootedPlace, top: int, choices: Extraction, reports: Reports) -> None:
+    def __init__(self, place: RootedPlace, top: int, choices: Extraction, reports: Errors) -> None:
         self._place = place
         self._special: Literal["skip", "keep"] = choices.special
         self._owners = owners_into(place.root, choices.owners)
@@ -140,9 +136,8 @@ class _Extracting(Closing):
         self._reports = reports
         self._path = b""
         """of the member that is being extracted, below the target"""
-        self._blame = Blame(self._text)
         self._top = _Node.of(os.fstat(top))
-        self._way = Way(place, top, self._make_parent)
+        self._way = Way(place, top, partial(_make_parent, self._owner_of_ours))
         self._made: dict[bytes, _Node] = {}
         """the files of this archive: what a hard link may lead to"""
         self._links: dict[bytes, Member] = {}
@@ -187,6 +182,11 @@ class _Extracting(Closing):
             self._path = path
             with self._reporting(), self._blame:
                 self._finish_directory(*self._directories[path])
+
+    @property
+    def _blame(self) -> Blame:
+        # Kept, it would be a cycle, which keeps the root.
+        return Blame(self._text)
 
     def _text(self) -> str:
         return self._place.below([os.fsdecode(self._path)] if self._path else [])
@@ -361,17 +361,6 @@ class _Extracting(Closing):
         with Staged(dirfd, name) as staged:
             yield staged
 
-    def _make_parent(self, dirfd: int, name: bytes) -> Descriptor:
-        """Make a directory of which the archive has said nothing yet."""
-        made = new_directory(dirfd, name, 0o777)
-        if self._owner_of_ours != (0, 0):
-            with closed_on_error(made) as fd:
-                _require_empty(fd)
-                self_fd = VerifiedProc.default().self_fd()
-                entry, magic = self_fd.entry(fd), self_fd.fileno()
-                _change_owner(*self._owner_of_ours, partial(os.chown, entry, dir_fd=magic))
-        return made
-
     def _give(self, fd: int, member: Member) -> None:
         """Give an open file or directory what the archive says of it.
 
@@ -409,6 +398,18 @@ class _Extracting(Closing):
         except OSError as error:
             self._reports.report(error)
             return *self._owner_of_ours, member.mode & ~(stat.S_ISUID | stat.S_ISGID)
+
+
+def _make_parent(owner: tuple[int, int], dirfd: int, name: bytes) -> Descriptor:
+    """Make a directory of which the archive has said nothing yet."""
+    made = new_directory(dirfd, name, 0o777)
+    if owner != (0, 0):
+        with closed_on_error(made) as fd:
+            _require_empty(fd)
+            self_fd = VerifiedProc.default().self_fd()
+            entry, magic = self_fd.entry(fd), self_fd.fileno()
+            _change_owner(*owner, partial(os.chown, entry, dir_fd=magic))
+    return made
 
 
 def _normal(name: bytes) -> bytes:

@@ -15,16 +15,15 @@ from errno import EAGAIN, ENAMETOOLONG, EOVERFLOW, ESTALE
 from io import RawIOBase
 from typing import NamedTuple, Protocol
 
-from procpath.errors import SpecialFileError, os_error
+from procpath.errors import OnError, SpecialFileError, os_error
 from procpath.linux import openat
 from procpath.resolve.identity import birth, mount_id
 from procpath.resolve.reopen import reopen
 from procpath.resolve.stack import DirectoryStack, MovedError
 from procpath.tree.copy.archive.attributes import read_attributes
 from procpath.tree.copy.archive.members import BLOCK, XATTR
-from procpath.tree.copy.archive.owners import NOBODY, owners_out_of
-from procpath.tree.copy.archive.reports import Reports
-from procpath.tree.copy.report import OnError, SourceBlame
+from procpath.tree.copy.owners import owners_out_of
+from procpath.tree.copy.report import Errors, SourceBlame
 from procpath.tree.descent import list_names
 from procpath.tree.places import RootedPlace
 from procpath.tree.removing import MOST_HELD
@@ -36,6 +35,9 @@ _RECORD = 20 * BLOCK
 """An archive fills up whole records (POSIX pax)."""
 
 _LONGEST_NAME = 1 << 14
+
+NOBODY = 65534
+"""The ID that stands for one without a mapping (user_namespaces(7))."""
 
 _KINDS = {
     stat.S_IFREG: tarfile.REGTYPE,
@@ -67,7 +69,7 @@ def pack(
     found: int,
     name: str,
     target: Writable,
-    on_error: OnError | None,
+    on_error: OnError,
     mount: int | None = None,
 ) -> None:
     """Write what was ``found`` (``O_PATH``) at ``place`` to ``target``, under ``name``.
@@ -75,7 +77,7 @@ def pack(
     For a directory ``name`` may be empty: what is in it is then at the top of the archive.
     ``mount`` is the ID of the only mount to archive; None: those that the root crosses to.
     """
-    reports = Reports(on_error, place.root.note)
+    reports = Errors(on_error, place.root.note)
     packing = _Packing(place, name, target, reports)
     if mount is not None:
         packing.mount = mount
@@ -87,7 +89,7 @@ def pack(
 class _Packing:
     """The writing of one archive."""
 
-    def __init__(self, place: RootedPlace, name: str, target: Writable, reports: Reports) -> None:
+    def __init__(self, place: RootedPlace, name: str, target: Writable, reports: Errors) -> None:
         self._place = place
         self._prefix = name
         self._target = target
@@ -99,7 +101,9 @@ class _Packing:
         self._first: dict[_Key, bytes] = {}
         """the first name of each file with several"""
         self._written = 0
-        self._blame = SourceBlame(lambda: place.below(self._names))
+        # By the names and not by self, which would be a cycle that keeps the root.
+        names = self._names
+        self._blame = SourceBlame(lambda: place.below(names))
 
     def add_top(self, found: int) -> None:
         """Write what everything else is in."""
