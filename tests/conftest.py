@@ -65,8 +65,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-def pytest_collection_finish() -> None:
-    """Leave what pytest made of thousands of tests out of the collections to come.
+@pytest.fixture(autouse=True, scope="module")
+def _what_was_there_is_not_collected() -> None:
+    """Leave what the module finds, thousands of tests and reports, out of its collections.
 
     ``no_leak`` collects before and after its test, which otherwise takes longer than most tests.
     """

@@ -124,14 +124,15 @@ if sys.version_info >= (3, 13):
     EXPECTATIONS["pathlib"] = by_pathlib
 
 
-@pytest.mark.parametrize("expected", EXPECTATIONS.values(), ids=EXPECTATIONS.keys())
 @pytest.mark.parametrize("start", ["", "a", "la", "e1/e1", "top.py", "nope"])
 def test_glob_finds_what_pathlib_finds_in_its_order(
-    tree: str, resolver: Resolver, start: str, expected: Callable[..., list[str]]
+    tree: str, resolver: Resolver, start: str
 ) -> None:
     path = rooted(tree, resolver, start)
     for pattern in patterns():
-        assert ours(path, pattern) == expected(tree, start, pattern), pattern
+        found = ours(path, pattern)
+        for expected in EXPECTATIONS.values():
+            assert found == expected(tree, start, pattern), pattern
 
 
 @pytest.mark.parametrize("expected", EXPECTATIONS.values(), ids=EXPECTATIONS.keys())

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import pathlib
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable
 from errno import EEXIST, EISDIR, ELOOP, ENOENT, ENOTDIR, ENXIO
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
 import pytest
 
@@ -73,6 +74,7 @@ PATHS = [
 ]
 
 Answer = tuple[str, int]
+Asked = Callable[..., dict[tuple[str, str], Answer]]
 
 
 @pytest.fixture(scope="module")
@@ -125,11 +127,14 @@ def answers(
     open_: Literal["os"] | Root, paths: list[str], directory: int
 ) -> dict[tuple[str, str], Answer]:
     """What each path with each flags opens: an object or an errno; what it creates is removed."""
-    return {
+    before = names_in(directory)
+    found = {
         (path, name): answer(open_, path, flags, directory)
         for path in paths
         for name, flags in FLAGS.items()
     }
+    assert names_in(directory) == before
+    return found
 
 
 def answer(open_: Literal["os"] | Root, path: str, flags: int, directory: int) -> Answer:
@@ -144,7 +149,7 @@ def answer(open_: Literal["os"] | Root, path: str, flags: int, directory: int) -
 
 
 def attempt(open_: Literal["os"] | Root, path: str, flags: int, directory: int) -> Answer:
-    before = names_in(directory)
+    before = names_in(directory) if flags & os.O_CREAT else None
     try:
         opener = os.open if open_ == "os" else open_.open
         fd = opener(path, flags, 0o600)
@@ -153,8 +158,7 @@ def attempt(open_: Literal["os"] | Root, path: str, flags: int, directory: int) 
     try:
         status = os.fstat(fd)
         assert not os.get_inheritable(fd)
-        created = names_in(directory) - before
-        if created:
+        if before is not None and (created := names_in(directory) - before):
             [(place, name)] = created
             os.unlink(f"{place}/{name}", dir_fd=directory)
             return f"created {place}/{name}", 0
@@ -192,39 +196,41 @@ def resolver(request: pytest.FixtureRequest) -> Literal["walk", "openat2"]:
     return found
 
 
-@pytest.fixture
-def directory(tree: pathlib.Path) -> Iterator[int]:
-    fd = os.open(tree, os.O_RDONLY)
-    yield fd
-    os.close(fd)
+@pytest.fixture(scope="module")
+def answers_of(tree: pathlib.Path) -> Asked:
+    """What a root with these options answers, asked once."""
+
+    @cache
+    def ask(**options: Any) -> dict[tuple[str, str], Answer]:
+        VerifiedProc.default().self_fd().fileno()
+        before = open_descriptors()
+        directory = os.open(tree, os.O_RDONLY)
+        with Root.at(tree, **options) as root:
+            found = answers(root, PATHS, directory)
+        os.close(directory)
+        assert open_descriptors() == before
+        return found
+
+    return ask
 
 
 def test_the_resolvers_say_what_a_chrooted_process_says(
-    tree: pathlib.Path,
     truth: dict[tuple[str, str], Answer],
+    answers_of: Asked,
     resolver: Literal["walk", "openat2"],
-    directory: int,
 ) -> None:
-    before = open_descriptors()
-    with Root.at(tree, resolver=resolver, special_files="allow") as root:
-        said = answers(root, PATHS, directory)
+    said = answers_of(resolver=resolver, special_files="allow")
     differing = {key: (said[key], truth[key]) for key in truth if said[key] != truth[key]}
     # Where the kernel takes no longer path, the walker goes on (design, section 5).
     assert differing == {}
-    assert open_descriptors() == before
 
 
 def test_refusing_special_files_changes_no_other_answer(
-    tree: pathlib.Path,
     truth: dict[tuple[str, str], Answer],
+    answers_of: Asked,
     resolver: Literal["walk", "openat2"],
-    directory: int,
 ) -> None:
-    VerifiedProc.default().self_fd().fileno()
-    before = open_descriptors()
-    with Root.at(tree, resolver=resolver) as root:
-        said = answers(root, PATHS, directory)
-    assert open_descriptors() == before
+    said = answers_of(resolver=resolver)
     refused = {key for key in truth if said[key] != truth[key]}
     assert refused == {("fifo", how) for how in ("O_RDONLY", "O_RDONLY|O_NOFOLLOW", "O_RDWR")}
     assert {said[key] for key in refused} == {("errno", ENXIO)}
@@ -239,14 +245,11 @@ def test_the_table_holds_every_kind_of_answer(truth: dict[tuple[str, str], Answe
 
 
 def test_on_escape_raise_refuses_only_what_climbs(
-    tree: pathlib.Path, resolver: Literal["walk", "openat2"], directory: int
+    answers_of: Asked, resolver: Literal["walk", "openat2"]
 ) -> None:
-    with Root.at(tree, resolver=resolver) as clamping:
-        clamped = answers(clamping, PATHS, directory)
-    with Root.at(tree, resolver=resolver, on_escape="raise") as raising:
-        raised = answers(raising, PATHS, directory)
-    with Root.at(tree, resolver="walk", on_escape="raise") as walking:
-        assert raised == answers(walking, PATHS, directory)
+    clamped = answers_of(resolver=resolver)
+    raised = answers_of(resolver=resolver, on_escape="raise")
+    assert raised == answers_of(resolver="walk", on_escape="raise")
     escapes = {
         path for (path, _), (kind, number) in raised.items() if (kind, number) == ("errno", 18)
     }
@@ -258,12 +261,10 @@ def test_on_escape_raise_refuses_only_what_climbs(
 
 
 def test_without_symlinks_only_paths_through_none_are_found(
-    tree: pathlib.Path, resolver: Literal["walk", "openat2"], directory: int
+    answers_of: Asked, resolver: Literal["walk", "openat2"]
 ) -> None:
-    with Root.at(tree, resolver=resolver, symlinks=False) as strict:
-        said = answers(strict, PATHS, directory)
-    with Root.at(tree, resolver="walk", symlinks=False) as walking:
-        assert said == answers(walking, PATHS, directory)
+    said = answers_of(resolver=resolver, symlinks=False)
+    assert said == answers_of(resolver="walk", symlinks=False)
     assert said["to-a/f", "O_PATH"] == said["to-a", "O_PATH"] == ("errno", ELOOP)
     assert stat.S_ISLNK(int(said["to-a", "O_PATH|O_NOFOLLOW"][0].partition(":")[2]))
     assert said["a/f", "O_RDONLY"][0] != "errno"

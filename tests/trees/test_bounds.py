@@ -16,8 +16,8 @@ from helpers.support import private_mounts
 from procpath import RootedPath
 
 LONG = "d" * 50
-LEVELS, ENTRIES = 70, 3000
-"""A path of nearly PATH_MAX to each of the entries, 10 MB in all."""
+LEVELS, ENTRIES = 70, 1500
+"""A path of nearly PATH_MAX to each of the entries, 5 MB in all."""
 
 Listing = Callable[[RootedPath], Iterable[object]]
 
