@@ -32,7 +32,6 @@ FSSPEC: dict[str, Callable[[Any, RootedPath], object]] = {
     "put": lambda fs, path: fs.put(os.devnull, path),
     "rm": lambda fs, path: fs.rm(path),
     "touch": lambda fs, path: fs.touch(path),
-    "dirfs": lambda fs, path: fsspec.filesystem("dir", path=path.parent, fs=fs).cat("f"),
 }
 
 
