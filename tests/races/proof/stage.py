@@ -5,9 +5,9 @@ The operations are those of tests/attackers: what is added there is explored her
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
-import select
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
+import pytest
+
 import procpath.testing
 from attackers.operations import READINGS, ROOT_READINGS, Reading
 from attackers.scene import CANARY as CANARY_NAME
@@ -23,7 +25,9 @@ from attackers.scene import Scene
 from attackers.writings import WRITINGS, Writing
 from procpath import Root, RootedPath, linux, uapi
 from procpath.testing import HOST, Directory, Fifo, File, Node, Socket, Symlink, Tree
-from procpath.testing.races import Exchange, Mount, Move, MoveOut, Remove, Replace
+from procpath.testing.races import Call, Exchange, Mount, Move, MoveOut, Remove, Replace, calls
+from procpath.testing.races import victim as races_victim
+from procpath.testing.races.calls import CallReader
 from procpath.testing.races.mounts import refusal
 from procpath.testing.surroundings import CANARY
 
@@ -199,11 +203,15 @@ def _told(answer: object) -> object:
 
 
 def _open_numbers() -> set[int]:
-    # By poll(2), which is not stopped.
-    poll = select.poll()
+    # By fcntl(2), which is not stopped. To poll(2) O_PATH descriptors are closed.
+    found = set()
     for number in range(100):
-        poll.register(number, 0)
-    return set(range(100)) - {fd for fd, event in poll.poll(0) if event & select.POLLNVAL}
+        try:
+            fcntl.fcntl(number, fcntl.F_GETFD)
+        except OSError:
+            continue
+        found.add(number)
+    return found
 
 
 def _left_open(before: set[int], host: Path) -> list[str]:
@@ -213,13 +221,18 @@ def _left_open(before: set[int], host: Path) -> list[str]:
         while len(os.listdir("/proc/self/task")) > 1 and time.monotonic() < end:
             time.sleep(0.001)
         gc.collect()  # what an error has met is open as long as its cycles
-    left = {number: os.readlink(f"/proc/self/fd/{number}") for number in _open_numbers() - before}
-    return [
+    now = _open_numbers()
+    left = {number: os.readlink(f"/proc/self/fd/{number}") for number in now - before}
+    closed = sorted((before | _opened_by_handler) - now)
+    return [f"{number} was closed, which others own" for number in closed] + [
         f"{number}: {target}"
         for number, target in left.items()
         # Handles of procfs are kept from the first use on; what closing() opens is its own.
         if linux.fstatfs(number).type != uapi.PROC_SUPER_MAGIC and not target.startswith(str(host))
     ]
+
+
+_opened_by_handler: set[int] = set()
 
 
 def closing(root: Root, scene: Scene) -> None:
@@ -228,9 +241,41 @@ def closing(root: Root, scene: Scene) -> None:
     def close(*_: object) -> None:
         root.close()
         for _ in range(8):
-            os.open(f"{scene.base}/outside", os.O_PATH | os.O_DIRECTORY)
+            number = os.open(f"{scene.base}/outside", os.O_PATH | os.O_DIRECTORY)
+            _opened_by_handler.add(number)
 
     signal.signal(signal.SIGUSR1, close)
+
+
+_CLOSE = {"x86_64": 3, "aarch64": 57}[os.uname().machine]
+
+
+@contextmanager
+def watched_closes() -> Iterator[list[int]]:
+    """Stop close(2) too: give the numbers that victims close and that are not open.
+
+    A second close that meets nothing is EBADF here, which a finalizer ignores; in a process with
+    several threads it closes what another has just opened.
+    """
+    wrong: list[int] = []
+
+    class Reader(CallReader):
+        def read(self, stopped: linux.StoppedCall) -> Call | None:
+            if stopped.number != _CLOSE:
+                return super().read(stopped)
+            number = stopped.arguments[0] & 0xFFFFFFFF
+            # A Descriptor that is closed has the number -1.
+            if number != 0xFFFFFFFF and not os.path.lexists(f"/proc/{stopped.tid}/fd/{number}"):
+                wrong.append(number)
+            return None
+
+    races_victim.require_support()  # which waits for the first call of a child
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(calls._NAMES, _CLOSE, ("close", ["d0"]))
+        patch.setattr(races_victim, "CallReader", Reader)
+        calls.stopping_filter.cache_clear()
+        yield wrong
+    calls.stopping_filter.cache_clear()
 
 
 _PACKAGE = os.path.dirname(procpath.__file__)

@@ -59,6 +59,7 @@ from races.proof.stage import (
     moves_against,
     tree_for,
     victim,
+    watched_closes,
 )
 
 T = TypeVar("T")
@@ -180,18 +181,33 @@ def test_a_call_that_fails_is_an_error_or_the_right_answer(
 ) -> None:
     operation = OPERATIONS[name]
     errnos = rotated(ERRNOS, CASES.index((name, resolver)), by_form(len(ERRNOS), 6, 1))
-    explored = explore(
-        victim(name, resolver, host), tree_for(operation), [Fail(number) for number in errnos]
-    )
-    right = without_inodes(next(iter(explored)).result[0])
-
-    def is_right(answer: object) -> bool:
-        if isinstance(answer, BaseException):
-            return isinstance(answer, OSError) or is_answer_under_attack(answer, operation)
-        return without_inodes(answer) == right or operation.member in ANSWERS_LESS
-
-    require_right(explored, is_right)
-    give(request, "failing calls", len(explored), explored.seconds)
+    tree, asked = tree_for(operation), victim(name, resolver, host)
+    begun = time.monotonic()
+    with Stage(tree) as stage:
+        alone = play_on(stage, asked, ())
+        right, made = without_inodes(alone.result[0]), stage.captured()
+        schedules = [
+            [(before, Fail(number))]
+            for before in range(1, len(alone.calls) + 1)
+            for number in errnos
+        ]
+        for schedule in schedules:
+            outcome = play_on(stage, asked, schedule)
+            require_right(
+                [outcome],
+                lambda answer: (
+                    isinstance(answer, BaseException)
+                    or without_inodes(answer) == right
+                    or operation.member in ANSWERS_LESS
+                ),
+            )
+            error = outcome.result[0]
+            if isinstance(error, BaseException):
+                allowed = isinstance(error, OSError) or is_answer_under_attack(error, operation)
+                assert allowed, str(outcome)
+            else:
+                assert stage.captured() == made, str(outcome)
+    give(request, "failing calls", len(schedules), time.monotonic() - begun)
 
 
 @pytest.mark.parametrize(("name", "resolver"), one_in(4, CASES))
@@ -199,14 +215,16 @@ def test_a_root_closed_between_two_calls_never_answers_from_outside(
     request: pytest.FixtureRequest, host: Path, name: str, resolver: Resolver
 ) -> None:
     operation = OPERATIONS[name]
-    explored = explore(
-        victim(name, resolver, host, closing), tree_for(operation), [Signal(signal.SIGUSR1)]
-    )
-    right = without_inodes(next(iter(explored)).result[0])
-    require_right(
-        explored,
-        lambda answer: isinstance(answer, ClosedRootError) or without_inodes(answer) == right,
-    )
+    with watched_closes() as wrong:
+        explored = explore(
+            victim(name, resolver, host, closing), tree_for(operation), [Signal(signal.SIGUSR1)]
+        )
+        right = without_inodes(next(iter(explored)).result[0])
+        require_right(
+            explored,
+            lambda answer: isinstance(answer, ClosedRootError) or without_inodes(answer) == right,
+        )
+    assert wrong == []
     give(request, "closing", len(explored), explored.seconds)
 
 
@@ -215,15 +233,19 @@ def test_an_interrupt_between_two_calls_leaves_nothing_open(
     request: pytest.FixtureRequest, host: Path, name: str, resolver: Resolver
 ) -> None:
     operation = OPERATIONS[name]
-    explored = explore(
-        victim(name, resolver, host, interrupting), tree_for(operation), [Signal(signal.SIGALRM)]
-    )
-    right = without_inodes(next(iter(explored)).result[0])
-    require_right(
-        explored,
-        lambda answer: isinstance(answer, Interrupted) or without_inodes(answer) == right,
-        leaks=name in RETURN_NUMBERS,
-    )
+    with watched_closes() as wrong:
+        explored = explore(
+            victim(name, resolver, host, interrupting),
+            tree_for(operation),
+            [Signal(signal.SIGALRM)],
+        )
+        right = without_inodes(next(iter(explored)).result[0])
+        require_right(
+            explored,
+            lambda answer: isinstance(answer, Interrupted) or without_inodes(answer) == right,
+            leaks=name in RETURN_NUMBERS,
+        )
+    assert wrong == []
     # After its only call an operation may be over before the handler runs.
     few = len(explored.calls) <= 3
     assert few or any(isinstance(outcome.result[0], Interrupted) for outcome in explored)

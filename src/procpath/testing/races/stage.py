@@ -64,6 +64,11 @@ class Stage(Closing):
         self._place = None
         self._made.close()
 
+    def captured(self) -> Tree:
+        """Return the tree as the last run has left it."""
+        assert self._place is not None
+        return Tree.capture(self._place.directory)
+
     def seen(self) -> list[str]:
         """Return what has happened to the canaries since the last call."""
         return self._watch.seen()
