@@ -6,13 +6,16 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from helpers.support import chrooted
+from helpers.support import chrooted_in_turn
 from procpath import Root, RootedPath
+
+Outcome = tuple[object, list[str]]
 
 
 @pytest.fixture(params=["openat2", "walk"])
@@ -39,7 +42,7 @@ def _listed(top: Any) -> list[str]:
     return sorted(found)
 
 
-def _outcome(act: Callable[[], object], top: Any) -> tuple[object, list[str]]:
+def _outcome(act: Callable[[], object], top: Any) -> Outcome:
     try:
         act()
         code: object = None
@@ -53,12 +56,14 @@ TARGETS = ["new/", "e/", "full/", "g/", "to-d/", "gone/", "no/x/", "f/x/", "d/in
 TARGETS += ["new", "new/.", "new//", "e//", "loop/", "x" * 256 + "/", "d/../"]
 
 
-def _renamed_in_chroot(source: str, target: str) -> tuple[object, list[str]]:
+def _renamed_in_chroot(source: str, target: str) -> Outcome:
     return _outcome(lambda: os.rename(source, target), Path("/"))
 
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_rename_hands_the_slash_to_the_kernel(source: str, tmp_path: Path) -> None:
+    ours: dict[Path, Outcome] = {}
+    theirs: dict[Path, Callable[[], Outcome]] = {}
     for number, target in enumerate(TARGETS):
         twins = [tmp_path / f"{number}-{twin}" for twin in ("ours", "theirs")]
         for twin in twins:
@@ -66,8 +71,10 @@ def test_rename_hands_the_slash_to_the_kernel(source: str, tmp_path: Path) -> No
             _grow(twin)
         with Root.at(twins[0]) as root:
             path = RootedPath.bind(root)
-            ours = _outcome(lambda: path(source).rename(target), path("/"))  # noqa: B023
-        assert ours == chrooted(twins[1], _renamed_in_chroot, source, target), target
+            rename = path(source).rename
+            ours[twins[1]] = _outcome(partial(rename, target), path("/"))
+        theirs[twins[1]] = partial(_renamed_in_chroot, source, target)
+    assert ours == chrooted_in_turn(theirs)
 
 
 # mkdir(parents=True)
@@ -77,12 +84,14 @@ NEW += ["no/../no/../x", "a/../../b/c", "a/b/../../c/d", "d/in", "d/../e", "f", 
 NEW += ["/", "..", "x" * 256 + "/y", "a/" + "x" * 256 + "/y", "d/..", "a/..", "to-d/../a/b"]
 
 
-def _made_in_chroot(name: str, exist_ok: bool) -> tuple[object, list[str]]:
+def _made_in_chroot(name: str, exist_ok: bool) -> Outcome:
     return _outcome(lambda: Path(name).mkdir(0o710, True, exist_ok), Path("/"))
 
 
 @pytest.mark.parametrize("name", NEW)
 def test_mkdir_makes_the_parents_that_pathlib_makes(name: str, tmp_path: Path) -> None:
+    ours: dict[Path, Outcome] = {}
+    theirs: dict[Path, Callable[[], Outcome]] = {}
     for resolver in ("openat2", "walk"):
         for exist_ok in (True, False):
             twins = [tmp_path / f"{resolver}-{exist_ok}-{twin}" for twin in ("ours", "theirs")]
@@ -91,9 +100,10 @@ def test_mkdir_makes_the_parents_that_pathlib_makes(name: str, tmp_path: Path) -
                 _grow(twin)
             with Root.at(twins[0], resolver=resolver) as root:  # type: ignore[arg-type]
                 path = RootedPath.bind(root)
-                make = path(name).mkdir
-                ours = _outcome(lambda: make(0o710, True, exist_ok), path("/"))  # noqa: B023
-            assert ours == chrooted(twins[1], _made_in_chroot, name, exist_ok)
+                make = partial(path(name).mkdir, 0o710, True, exist_ok)
+                ours[twins[1]] = _outcome(make, path("/"))
+            theirs[twins[1]] = partial(_made_in_chroot, name, exist_ok)
+    assert ours == chrooted_in_turn(theirs)
 
 
 def test_mkdir_makes_2000_parents_in_little_time(top: RootedPath) -> None:
