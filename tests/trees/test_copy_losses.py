@@ -343,6 +343,27 @@ def test_lease_that_is_kept_is_an_error(tmp_path: Path, monkeypatch: pytest.Monk
     assert os.listdir(tmp_path / "out") == ["other"]
 
 
+def test_lease_on_the_target_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is replaced is opened too, and open() would wait for 45 seconds, for each file."""
+    monkeypatch.setattr(leases, "LEASE_PATIENCE", 0.05)
+    for name in ("held", "other"):
+        write(tmp_path / "tree" / name, "new")
+        write(tmp_path / "there" / name, "old")
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    fd = os.open(tmp_path / "there/held", os.O_RDWR)
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    errors: list[OSError] = []
+    target = RootedPath(tmp_path, "there")
+    target.copy_from(tmp_path / "tree", dirs_exist_ok=True, on_error=errors.append)
+    with pytest.raises(BlockingIOError):
+        (target / "held").copy_from(tmp_path / "tree/held")
+    os.close(fd)
+    signal.signal(signal.SIGIO, before)
+    assert [(error.errno, error.filename) for error in errors] == [(errno.EAGAIN, "/there/held")]
+    assert (tmp_path / "there/held").read_text() == "old"
+    assert (tmp_path / "there/other").read_text() == "new"
+
+
 def test_hole_that_vanishes_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is truncated between SEEK_DATA and SEEK_HOLE."""
     with open(tmp_path / "sparse", "wb") as file:

@@ -288,7 +288,9 @@ class TreeCopy:
 
         blame = self._files.blame_target
         append_only = self._is_append_only()
-        with replacing(self._into.dirfd, name, blame, require_other, append_only) as staged:
+        with replacing(
+            self._into.dirfd, name, blame, require_other, self._files.patience, append_only
+        ) as staged:
             self._make(original, staged.name, staged.replaced)
 
     def _require_replaceable(self, there: os.stat_result, name: str) -> None:

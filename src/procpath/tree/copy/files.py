@@ -115,7 +115,7 @@ class FileCopier:
         self._progress._paths = lambda: (source.below(names), target.below(names))
         self._on_progress = on_progress
         self._locks = target.root is None
-        self._patience = LeasePatience()
+        self.patience: LeasePatience = LeasePatience()
         self._uncloned: set[int] = set()
         self._new_owner = None if rules.owners is None else self._owner_of_ours(rules.owners)
 
@@ -262,7 +262,7 @@ class FileCopier:
         if original.hollow:
             return Descriptor(-1)
         with self.blame_source:
-            return self._patience.open(original.fd, original.status)
+            return self.patience.open(original.fd, original.status)
 
     def _copy_data(self, source: int, target: int) -> None:
         try:
@@ -288,7 +288,9 @@ class FileCopier:
             self._create_special(status, dirfd, name)
         if self.rules.preserve_metadata:
             with self.blame_target, openat(dirfd, name, FIND_NOFOLLOW) as made:
-                if stat.S_IFMT(os.fstat(made).st_mode) != stat.S_IFMT(status.st_mode):
+                new = os.fstat(made)
+                is_same_kind = stat.S_IFMT(new.st_mode) == stat.S_IFMT(status.st_mode)
+                if not is_same_kind or (_is_device(status) and new.st_rdev != status.st_rdev):
                     raise replaced_meanwhile()
                 metadata.preserve_unopened(original.fd, status, made, self.keeping)
         elif self._new_owner is not None:

@@ -16,6 +16,7 @@ from typing import IO, Any, Protocol
 
 from procpath.resolve.stack import DirectoryStack
 from procpath.tree.copy import metadata
+from procpath.tree.copy.leases import LeasePatience
 from procpath.tree.copy.staging import (
     FILE_OURS_ALONE,
     NewFile,
@@ -61,7 +62,9 @@ def copy_readable(source: Readable, target: Place, follow_symlinks: bool) -> Non
         parent = parent_to_write(target, TargetLinks.FOLLOWED)
         with (
             parent.dirfd as dirfd,
-            replacing(dirfd, parent.name, copy.blame, lambda replaced: None) as staged,
+            replacing(
+                dirfd, parent.name, copy.blame, lambda replaced: None, LeasePatience()
+            ) as staged,
         ):
             copy.make_file(source, staged.dirfd, staged.name, staged.replaced)
         return

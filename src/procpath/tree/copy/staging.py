@@ -25,6 +25,7 @@ from procpath.linux import Descriptor, dup, openat, renameat2, statx_or_none
 from procpath.resolve.identity import mount_id
 from procpath.resolve.interface import Parent
 from procpath.resolve.reopen import reopen, require_creatable
+from procpath.tree.copy.leases import LeasePatience
 from procpath.tree.places import Blame, Place
 from procpath.tree.removing import remove_own
 from procpath.uapi import (
@@ -225,6 +226,7 @@ def replacing(
     name: bytes,
     blame: Blame,
     require_other: Callable[[os.stat_result], None],
+    patience: LeasePatience,
     append_only: bool | None = None,
 ) -> Iterator[Staged]:
     """Stage a regular file, which then takes the place of ``name`` in ``dirfd``.
@@ -242,7 +244,7 @@ def replacing(
         with found as fd:
             require_other(os.fstat(fd))
             with blame:
-                replaced = _open_replaced(fd, dirfd)
+                replaced = _open_replaced(fd, dirfd, patience)
     with blame:
         staged = Staged(dirfd, name, replaced, append_only)
     with staged:
@@ -340,7 +342,7 @@ def _is_link(dirfd: int, name: bytes) -> bool:
         return False
 
 
-def _open_replaced(found: int, dirfd: int) -> Descriptor:
+def _open_replaced(found: int, dirfd: int, patience: LeasePatience) -> Descriptor:
     """Open what was found in ``dirfd`` as ``open(..., "w")`` does, but do not truncate it."""
     status = os.fstat(found)
     if stat.S_ISDIR(status.st_mode):
@@ -353,4 +355,4 @@ def _open_replaced(found: int, dirfd: int) -> Descriptor:
         # From another mount namespace Linux allows it, and detaches the mount (rename(2)).
         raise OSError(EBUSY, "a mount point, which cannot be replaced")
     require_creatable(os.fstat(dirfd), status)
-    return reopen(found, os.O_WRONLY, status=status)
+    return patience.open(found, status, os.O_WRONLY)

@@ -175,7 +175,9 @@ def _copy_regular(files: FileCopier, original: Original, choices: Choices) -> No
     # To where writing to the target would write.
     parent = parent_to_write(target, _target_links(source, target, choices))
     with parent.dirfd as dirfd:
-        with replacing(dirfd, parent.name, files.blame_target, require_other) as staged:
+        with replacing(
+            dirfd, parent.name, files.blame_target, require_other, files.patience
+        ) as staged:
             files.copy(original, dirfd, staged.name, staged.replaced)
         sync_parent(files, dirfd)
 
