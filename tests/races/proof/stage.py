@@ -264,8 +264,8 @@ def watched_closes() -> Iterator[list[int]]:
             if stopped.number != _CLOSE:
                 return super().read(stopped)
             number = stopped.arguments[0] & 0xFFFFFFFF
-            # A Descriptor that is closed has the number -1.
-            if number != 0xFFFFFFFF and not os.path.lexists(f"/proc/{stopped.tid}/fd/{number}"):
+            # A Descriptor that is closed has a negative number.
+            if number <= 0x7FFFFFFF and not os.path.lexists(f"/proc/{stopped.tid}/fd/{number}"):
                 wrong.append(number)
             return None
 
