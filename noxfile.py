@@ -36,7 +36,7 @@ def quick(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def full(session: nox.Session) -> None:
     """Run every test in its long form; those that measure time run alone."""
-    session.install("-e", ".[test,ports]")
+    session.install("-c", CONSTRAINTS, "-e", ".[test,ports]")
     long_form = {"PYTEST_ADDOPTS": "--hypothesis-profile=ci"}
     session.run("pytest", "-n", "auto", "-m", "not alone", *session.posargs, env=long_form)
     session.run("pytest", "-m", "alone", *session.posargs, env=long_form)
