@@ -49,7 +49,9 @@ class Container:
 
     Attributes:
         pid: the oldest process that could be opened, or a thread of it if its main thread has
-            ended.
+            ended. A process with the right to join other mount namespaces (setns(2)), such as an
+            agent's, stands for one that it has joined if it is older than what runs there; the
+            cgroup and the ID are then its own.
         processes: how many processes of the mount namespace can be inspected.
         name: the name of its process (proc_pid_comm(5)).
         mount_namespace: the inode number that ``/proc/PID/ns/mnt`` shows (namespaces(7)).
