@@ -37,6 +37,9 @@ RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 RESOLVE_CACHED = 0x20  # Linux 5.12
 
+# include/uapi/linux/limits.h, with the NUL at the end
+PATH_MAX = 4096
+
 # include/uapi/linux/fcntl.h
 AT_FDCWD = -100
 AT_SYMLINK_NOFOLLOW = 0x100

@@ -26,6 +26,7 @@ from procpath.linux import (
 from procpath.proc import VerifiedProc
 from procpath.resolve.flags import as_openat_reads
 from procpath.resolve.interface import Parent, Resolver, Rules
+from procpath.resolve.leap import LeapingWalker
 from procpath.resolve.reopen import open_checked_first, reopen_number
 from procpath.resolve.special import refuse_special
 from procpath.resolve.walk import Walker
@@ -34,6 +35,7 @@ from procpath.uapi import (
     FIND,
     FIND_DIRECTORY,
     FIND_NOFOLLOW,
+    PATH_MAX,
     RESOLVE_BENEATH,
     RESOLVE_CACHED,
     RESOLVE_IN_ROOT,
@@ -45,9 +47,6 @@ from procpath.uapi import (
 
 _ATTEMPTS = 3
 """how often a lookup that raced with a rename is tried again before the walker does it"""
-
-_PATH_MAX = 4096
-"""include/uapi/linux/limits.h, with the NUL at the end"""
 
 _MOST_STEPS = 2000
 """How many components the walker goes through where openat2 has said ``ELOOP``.
@@ -101,6 +100,7 @@ class KernelResolver(Resolver):
     def __init__(self, root: Descriptor, rules: Rules, note: RootNote | None = None) -> None:
         super().__init__(root, rules, note)
         self.walker: Walker = Walker(root, rules, note)
+        self._leaping_walker = LeapingWalker(root, rules, note)
         self._brief_walker = Walker(root, rules, note, _MOST_STEPS)
         resolve = RESOLVE_NO_MAGICLINKS
         # Beneath, an absolute link and a ".." above the root are both EXDEV, and the walker
@@ -217,12 +217,12 @@ class KernelResolver(Resolver):
             fd = self._ask_again(path, self._find_how)
         if fd.value == -ELOOP and self.rules.symlinks and not self._is_loop(path, FIND):
             return self._brief_walker.try_find(path)
-        return self.walker.try_find(path) if self._must_walk(path, fd.value) else fd
+        return self._leaping_walker.try_find(path) if self._must_walk(path, fd.value) else fd
 
     def _must_walk(self, path: bytes, refusal: int) -> bool:
         """Whether a refusal of openat2 is not the answer to ``path``."""
         if refusal == -ENAMETOOLONG:
-            return len(path) >= _PATH_MAX
+            return len(path) >= PATH_MAX
         if refusal == -EXDEV:
             # A directory that was moved out of the root meanwhile is EXDEV too (complete_walk(),
             # fs/namei.c). It looks like a mount that is not to be crossed.
@@ -245,9 +245,9 @@ class KernelResolver(Resolver):
         if -found.value in _LEADS_NOWHERE:
             raise self.about(os_error(-found.value), path)
         if found.value < 0:
-            return self.walker.locate(path)
+            return self._leaping_walker.locate(path)
         with found as number:
-            return self._locate_by_name(number) or self.walker.locate(path)
+            return self._locate_by_name(number) or self._leaping_walker.locate(path)
 
     def _locate_by_name(self, fd: int) -> bytes | None:
         """Where procfs says that the object of ``fd`` lies, if it can be found there.
@@ -293,7 +293,7 @@ class KernelResolver(Resolver):
         stripped = path.rstrip(b"/")
         directory, slash, name = stripped.rpartition(b"/")
         if name in (b"", b".", b".."):
-            return self.walker.open_parent(path)
+            return self._leaping_walker.open_parent(path)
         # The dot, or a link there would stand at the end of the path, where
         # fs.protected_symlinks is asked; here a name follows (proc_sys_fs(5)).
         way = directory + slash + b"."
@@ -314,7 +314,7 @@ class KernelResolver(Resolver):
             raise
 
     def open_parent_of_target(self, path: bytes) -> Parent:
-        return self.walker.open_parent_of_target(path)
+        return self._leaping_walker.open_parent_of_target(path)
 
     def _open_otherwise(self, path: bytes, flags: int, mode: int, refusal: int) -> Descriptor:
         """Answer where openat2 has said ``refusal``, a negated ``errno``."""
@@ -332,7 +332,7 @@ class KernelResolver(Resolver):
         if fd.value >= 0:
             return fd
         if self._must_walk(path, fd.value):
-            return self.walker.open(path, flags, mode)
+            return self._leaping_walker.open(path, flags, mode)
         if fd.value == -ELOOP and self.rules.symlinks:
             if self._meets_magic(asked, flags):
                 raise self.about(MagicLinkError(), path)

@@ -166,6 +166,8 @@ class Walk:
         walk stands.
         """
         while self._rest:
+            if self._leap():
+                continue
             if not self._steps:
                 raise os_error(ELOOP)
             self._steps -= 1
@@ -179,6 +181,10 @@ class Walk:
             else:
                 self._enter(name)
         return None
+
+    def _leap(self) -> bool:
+        """Try to go through several components at once; False: take a single step."""
+        return False
 
     def _enter(self, name: bytes) -> None:
         """Go through a component that is not the last: a directory, or a link to one."""
@@ -380,6 +386,9 @@ class Walker(Resolver):
         """:meth:`locate`, calling ``observer`` at every step."""
         return self._walk(path, Walk.locate, observer)
 
+    def _begin(self, path: bytes, observer: Observer | None) -> Walk:
+        return Walk(self.root, self.rules, path, observer, self._most_steps)
+
     def _walk(
         self, path: bytes, finish: Callable[[Walk], _T], observer: Observer | None = None
     ) -> _T:
@@ -388,7 +397,7 @@ class Walker(Resolver):
             if not path:
                 raise os_error(ENOENT)
             for _ in range(RESTARTS):
-                with Walk(self.root, self.rules, path, observer, self._most_steps) as walk:
+                with self._begin(path, observer) as walk:
                     try:
                         return finish(walk)
                     except MovedError:
