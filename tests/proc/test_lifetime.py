@@ -300,7 +300,7 @@ def test_default_is_one_a_process() -> None:
     assert VerifiedProc.default() is default
 
 
-def test_default_that_somebody_closed_is_made_anew() -> None:
+def test_default_that_somebody_closed_is_made_again() -> None:
     def inside() -> bool:
         VerifiedProc.default().close()
         return self_answers(VerifiedProc.default()) and not VerifiedProc.default().closed

@@ -1,4 +1,4 @@
-"""What a copy keeps, what it makes anew, what it refuses, and that it is seen only when whole."""
+"""What a copy keeps, creates and refuses, and that it appears only when whole."""
 
 from __future__ import annotations
 
@@ -396,7 +396,7 @@ def test_a_chain_of_links_ends_where_the_kernel_ends(
 # Special files
 
 
-def test_a_fifo_is_made_anew_and_never_opened(tmp_path: Path, root: RootedPath) -> None:
+def test_a_fifo_is_created_and_never_opened(tmp_path: Path, root: RootedPath) -> None:
     os.mkfifo(tmp_path / "fifo")
     (root / "fifo").copy(root / "copy")
     assert (tmp_path / "copy").is_fifo()
@@ -406,7 +406,7 @@ def test_a_fifo_is_made_anew_and_never_opened(tmp_path: Path, root: RootedPath) 
 
 
 @pytest.mark.parametrize("name", ["null", "disk"])
-def test_a_device_is_made_anew_only_with_its_metadata(
+def test_a_device_is_made_only_with_its_metadata(
     name: str, tmp_path: Path, root: RootedPath
 ) -> None:
     populate(tmp_path / "tree")

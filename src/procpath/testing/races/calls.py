@@ -168,7 +168,7 @@ def stopping_filter() -> bytes:
     """Return the seccomp filter that stops each call that names a file.
 
     Calls of 32-bit programs are stopped too, whatever they are: they have other numbers.
-    io_uring fails with ENOSYS, because what it does is no system call to be stopped.
+    io_uring fails with ENOSYS, because what it does is not a system call to be stopped.
     """
     stop = (_RETURN, 0, 0, uapi.SECCOMP_RET_USER_NOTIF)
     code = [(_LOAD, 0, 0, _ARCH), (_JUMP_IF_EQUAL, 1, 0, _OUR_ARCH), stop]
