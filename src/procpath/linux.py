@@ -232,13 +232,8 @@ def _opened(function: Any, *arguments: Any, path: str | bytes | None = None) -> 
             raise os_error(number, path)
 
 
-_int, _uint, _ulong, _str, _ptr = (
-    ctypes.c_int,
-    ctypes.c_uint,
-    ctypes.c_ulong,
-    ctypes.c_char_p,
-    ctypes.c_void_p,
-)
+_int, _uint, _ulong = ctypes.c_int, ctypes.c_uint, ctypes.c_ulong
+_str, _ptr = ctypes.c_char_p, ctypes.c_void_p
 _statx = _syscall(_int, _str, _int, _uint, _ptr)
 _dup = _typed("fcntl", _int, _int, _int, restype=Descriptor)
 _pidfd_open = _syscall(_int, _uint, restype=Descriptor)
@@ -288,13 +283,10 @@ def pidfd_open(pid: int) -> Descriptor:
 
 
 class Statx(NamedTuple):
-    """The fields of ``struct statx`` that :func:`os.stat` does not give, and those to compare
-    by.
-    """
+    """The fields of ``struct statx`` that :func:`os.stat` lacks, and those to compare by."""
 
     mask: int
     """which of the optional fields the kernel filled in (``STATX_*``)"""
-    nlink: int
     mode: int
     ino: int
     attributes: int
@@ -310,22 +302,32 @@ class Statx(NamedTuple):
 # struct statx (include/uapi/linux/stat.h), 256 bytes: mask, blksize, attributes, nlink,
 # uid, gid, mode, ino, size, blocks, attributes_mask; atime, btime, ctime and mtime of 16
 # bytes each (seconds, nanoseconds); rdev and dev as major and minor, mnt_id.
-_STATX_LAYOUT = struct.Struct("=I4xQI8xH2xQ16xQ16xqI4x32x8xIIQ")
-_STATX_SIZE = 256
+_STATX_LAYOUT = struct.Struct("=I4xQ12xH2xQ16xQ16xqI4x32x8xIIQ")
+_STATX_BRIEF = struct.Struct("=28xH2xQ96xIIQ")
+_StatxBuffer = ctypes.c_char * 256
+# Without `argtypes` and errno, as above.
+_bare_statx: Any = _libc_without_errno["syscall"]
 
 
 def statx(dirfd: int, path: bytes, flags: int = 0, mask: int = uapi.STATX_BASIC_STATS) -> Statx:
     """statx(2) (Linux 4.11). An empty path with ``AT_EMPTY_PATH`` asks for ``dirfd`` itself."""
-    buffer = ctypes.create_string_buffer(_STATX_SIZE)
+    buffer = _StatxBuffer()
     _checked(_statx, _SYS["statx"], dirfd, path, flags, mask, buffer, path=path)
-    got, attributes, nlink, mode, ino, attributes_mask, sec, nsec, major, minor, mnt_id = (
+    got, attributes, mode, ino, attributes_mask, sec, nsec, major, minor, mnt_id = (
         _STATX_LAYOUT.unpack_from(buffer)
     )
     if not mnt_id:
         # No mount has this ID: qemu-user sets the bits of the mask and leaves it at 0.
         got &= ~(uapi.STATX_MNT_ID | uapi.STATX_MNT_ID_UNIQUE)
     born = sec * 1_000_000_000 + nsec if got & uapi.STATX_BTIME else 0
-    return Statx(got, nlink, mode, ino, attributes, attributes_mask, major, minor, mnt_id, born)
+    return Statx(got, mode, ino, attributes, attributes_mask, major, minor, mnt_id, born)
+
+
+def brief_statx(dirfd: int, path: bytes, flags: int, mask: int) -> tuple[int, ...]:
+    """Mode, inode, major, minor and mount ID alone, in half the time; 0 where it fails."""
+    buffer = _StatxBuffer()
+    _bare_statx(_SYS["statx"], dirfd, path, flags, mask, buffer)
+    return _STATX_BRIEF.unpack_from(buffer)
 
 
 def statx_or_none(fd: int, mask: int) -> Statx | None:
@@ -577,9 +579,8 @@ def inotify_init() -> Descriptor:
 def inotify_add_watch(queue: int, directory: bytes, mask: int) -> int:
     """inotify_add_watch(2) of a directory; return the number of the watch."""
     add = _typed("inotify_add_watch", _int, _str, ctypes.c_uint32)
-    return _checked(
-        add, queue, directory, mask | uapi.IN_ONLYDIR | uapi.IN_DONT_FOLLOW, path=directory
-    )
+    flags = mask | uapi.IN_ONLYDIR | uapi.IN_DONT_FOLLOW
+    return _checked(add, queue, directory, flags, path=directory)
 
 
 def inotify_read(queue: int) -> list[tuple[int, int, bytes]]:

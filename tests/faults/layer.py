@@ -42,6 +42,7 @@ LIBC_CALLS = (
     *("_openat2", "_statx", "_fsopen", "_fsconfig", "_fsmount", "_open_tree", "_renameat2"),
     *("_fstatfs", "_unshare", "_fchmodat2", "_getxattrat", "_setxattrat", "_listxattrat"),
     *("_openat", "_dup", "bare_openat2", "bare_openat2_with_errno", "bare_openat", "_bare_fstatfs"),
+    "_bare_statx",
 )
 OPENING = ("_openat2", "_openat", "_dup", "_fsopen", "_fsmount", "_open_tree")
 """those of them that return a descriptor and its owner"""

@@ -157,8 +157,12 @@ def test_a_directory_of_many_thousand_files_is_removed(tmp_path: Path) -> None:
 # Mounts
 
 
-def test_what_is_mounted_in_the_tree_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("others", [0, 50], ids=["few files", "many files"])
+def test_what_is_mounted_in_the_tree_is_left_alone(tmp_path: Path, others: int) -> None:
+    """Of many files the kernel is asked, which refuses to unlink mount points of our namespace."""
     write(tmp_path / "root/tree/file")
+    for number in range(others):
+        write(tmp_path / f"root/tree/sub/{number}")
     write(tmp_path / "bound", "precious")
     write(tmp_path / "root/tree/sub/bound")
     for name in ("mounted", "same file system"):
@@ -185,6 +189,7 @@ def test_what_is_mounted_in_the_tree_is_left_alone(tmp_path: Path) -> None:
         assert (top / "mounted/precious").exists()
         assert (tmp_path / "elsewhere/precious").exists()
         assert (tmp_path / "bound").read_text() == "precious"
+        assert sorted(os.listdir(top)) == ["bound", "mounted", "same file system"]
         with pytest.raises(OSError) as caught:
             path.rmtree()
         assert caught.value.errno == errno.EXDEV
@@ -221,9 +226,12 @@ def test_a_mount_point_as_the_top_is_refused(tmp_path: Path) -> None:
     private_mounts(inside)
 
 
-def test_mounts_of_another_namespace_stay(tmp_path: Path) -> None:
+@pytest.mark.parametrize("others", [0, 50], ids=["few files", "many files"])
+def test_mounts_of_another_namespace_stay(tmp_path: Path, others: int) -> None:
     """Linux lets a process unlink the mount points of another mount namespace (since 3.18)."""
     write(tmp_path / "precious", "precious")
+    for number in range(others):
+        write(tmp_path / f"root/tree/{number}")
     write(tmp_path / "root/tree/file")
     (tmp_path / "root/tree/directory").mkdir()
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from procpath.linux import Statx, statx_or_none
+from procpath.linux import Statx, brief_statx, statx_or_none
 from procpath.proc import VerifiedProc
-from procpath.uapi import STATX_BASIC_STATS, STATX_BTIME, STATX_MNT_ID, STATX_MNT_ID_UNIQUE
-
-_EITHER_MNT_ID = STATX_MNT_ID | STATX_MNT_ID_UNIQUE
+from procpath.uapi import (
+    AT_EMPTY_PATH,
+    EITHER_MNT_ID,
+    STATX_BASIC_STATS,
+    STATX_BTIME,
+    STATX_MNT_ID,
+)
 
 
 class Identity(NamedTuple):
@@ -34,7 +38,25 @@ class Birth(NamedTuple):
 
 def mount_id(fd: int) -> int:
     """Return the ID of the mount that ``fd`` was opened on; unique since boot from Linux 6.8 on."""
-    return _told_mount_id(statx_or_none(fd, _EITHER_MNT_ID)) or _mount_id_of_fdinfo(fd)
+    brief = brief_statx(fd, b"", AT_EMPTY_PATH, EITHER_MNT_ID)
+    return brief[-1] or _told_mount_id(statx_or_none(fd, EITHER_MNT_ID)) or _mount_id_of_fdinfo(fd)
+
+
+def is_of_our_namespace(fd: int) -> bool:
+    """Return whether the mount of ``fd`` is in the mount namespace of this thread.
+
+    False where that cannot be found out.
+    """
+    answer = statx_or_none(fd, STATX_MNT_ID)
+    if answer is None or not answer.mask & STATX_MNT_ID:
+        return False
+    # proc_pid_mountinfo(5). While it is held the number is not given to another mount.
+    ours = b"%d " % answer.mnt_id
+    try:
+        with VerifiedProc.default().open("thread-self/mountinfo", "rb") as mountinfo:
+            return any(line.startswith(ours) for line in mountinfo)
+    except OSError:
+        return False
 
 
 def identity(fd: int) -> Identity:
@@ -44,7 +66,7 @@ def identity(fd: int) -> Identity:
 
 def birth(fd: int) -> Birth:
     """Return the :class:`Birth` of what ``fd`` holds."""
-    answer = statx_or_none(fd, STATX_BASIC_STATS | STATX_BTIME | _EITHER_MNT_ID)
+    answer = statx_or_none(fd, STATX_BASIC_STATS | STATX_BTIME | EITHER_MNT_ID)
     if answer is None:
         status = os.fstat(fd)
         dev, ino, btime_ns = status.st_dev, status.st_ino, 0
@@ -66,7 +88,7 @@ def _told_mount_id(answer: Statx | None) -> int:
     """The mount ID of a statx answer. 0, which no mount has, where it holds none: before Linux
     5.8, and under qemu-user, which sets the mask all the same.
     """
-    return answer.mnt_id if answer is not None and answer.mask & _EITHER_MNT_ID else 0
+    return answer.mnt_id if answer is not None and answer.mask & EITHER_MNT_ID else 0
 
 
 def _mount_id_of_fdinfo(fd: int) -> int:

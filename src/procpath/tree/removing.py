@@ -15,9 +15,9 @@ from errno import EBUSY, ELOOP, ESTALE, EXDEV
 from typing import NamedTuple, NoReturn, TypeAlias
 
 from procpath.errors import UnverifiedProcError, about
-from procpath.linux import Descriptor, dup, openat, statx
+from procpath.linux import Descriptor, brief_statx, dup, openat, statx
 from procpath.proc import VerifiedProc
-from procpath.resolve.identity import mount_id
+from procpath.resolve.identity import is_of_our_namespace, mount_id
 from procpath.resolve.interface import Parent
 from procpath.resolve.reopen import reopen
 from procpath.resolve.stack import DirectoryStack
@@ -27,12 +27,11 @@ from procpath.uapi import (
     AT_NO_AUTOMOUNT,
     AT_SYMLINK_NOFOLLOW,
     DENIED,
+    EITHER_MNT_ID,
     FIND_DIRECTORY_NOFOLLOW,
     FIND_NOFOLLOW,
     LISTING,
     LISTING_NOFOLLOW,
-    STATX_MNT_ID,
-    STATX_MNT_ID_UNIQUE,
 )
 
 OnError: TypeAlias = Callable[[Callable[..., object], str, OSError], object]
@@ -43,8 +42,11 @@ MOST_HELD = 8
 ways and the process may be short of descriptors; going up by ``..`` costs some 10 us a level.
 """
 
-_EITHER_MNT_ID = STATX_MNT_ID | STATX_MNT_ID_UNIQUE
-_ITSELF = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT
+_FEW = 20
+"""Files in a directory of which each is looked at, rather than at the mounts of the namespace."""
+
+ITSELF = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT
+"""flags of statx(2) for the entry that a name is"""
 
 
 def reraise(function: Callable[..., object], path: str, error: OSError) -> NoReturn:
@@ -110,10 +112,13 @@ def remove_own(dirfd: int, name: str, made: os.stat_result | None) -> None:
 
 def mount_of_entry(dirfd: int, name: str | bytes) -> int:
     """Return the ID of the mount that ``name`` in ``dirfd`` is on: of a mount point, its own."""
+    raw = os.fsencode(name)
+    told = brief_statx(dirfd, raw, ITSELF, EITHER_MNT_ID)[-1]
+    if told:
+        return told
     try:
-        answer = statx(dirfd, os.fsencode(name), _ITSELF, _EITHER_MNT_ID)
-        # qemu-user sets the mask and leaves the number 0.
-        if answer.mask & _EITHER_MNT_ID and answer.mnt_id:
+        answer = statx(dirfd, raw, ITSELF, EITHER_MNT_ID)
+        if answer.mask & EITHER_MNT_ID:
             return answer.mnt_id
     except OSError as error:
         # If EACCES came from the directory, openat() raises it again.
@@ -142,6 +147,8 @@ class _Removal:
         self._name = name
         self._on_error = on_error
         self._mount = None if cross_mounts else mount_id(dirfd)
+        self._refuses_mounts: bool | None = None
+        """:meth:`_kernel_refuses_mounts`, once it is asked for"""
         self._frames: list[_Frame] = []
 
     def run(self) -> None:
@@ -184,11 +191,14 @@ class _Removal:
             return
         frame = _Frame(name, [])
         self._frames.append(frame)
+        files: list[str] = []
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                frame.todo.append(entry.name)
-            else:
-                self._unlink(way.dirfd, entry.name)
+            (frame.todo if entry.is_dir(follow_symlinks=False) else files).append(entry.name)
+        if len(files) > _FEW and self._kernel_refuses_mounts():
+            self._unlink_all(way.dirfd, files)
+            return
+        for file in files:
+            self._unlink(way.dirfd, file)
 
     def _open(self, dirfd: int, name: str) -> Descriptor:
         return openat(dirfd, name, LISTING_NOFOLLOW)
@@ -200,6 +210,25 @@ class _Removal:
         elif mount_id(fd) != self._mount:
             # On the same mount as the parent, it may be changed as that may.
             raise _crossing()
+
+    def _kernel_refuses_mounts(self) -> bool:
+        """Return whether unlink(2) fails for every mount point in the tree (``EBUSY``).
+
+        It does for those of our own mount namespace, and a mount is in that of its parent.
+        """
+        if self._refuses_mounts is None:
+            self._refuses_mounts = self._mount is not None and is_of_our_namespace(self._dirfd)
+        return self._refuses_mounts
+
+    def _unlink_all(self, dirfd: int, names: list[str]) -> None:
+        """Do as :meth:`_unlink` for each of them, where the kernel refuses mount points."""
+        for name in names:
+            try:
+                os.unlink(name, dir_fd=dirfd)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                self._unlink(dirfd, name)
 
     def _unlink(self, dirfd: int, name: str) -> None:
         try:
