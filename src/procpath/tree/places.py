@@ -13,7 +13,6 @@ from collections.abc import Callable
 from errno import EACCES, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EXDEV
 from types import TracebackType
 
-from procpath.descriptors import closed_on_error
 from procpath.errors import SpecialFileError, about, os_error
 from procpath.linux import Descriptor, dup, openat
 from procpath.resolve.identity import Identity, identity, mount_id
@@ -50,8 +49,11 @@ class Blame:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not isinstance(error, OSError):
-            return
+        if isinstance(error, OSError):
+            self.name_in(error)
+
+    def name_in(self, error: OSError) -> None:
+        """Put the path into an error, or raise another one with it."""
         if error.filename2 is not None and error.errno:
             # The names that os.rename() and its like were called with, in held directories.
             raise os_error(error.errno, self._path()) from error
@@ -148,14 +150,16 @@ class RootedPlace(Place):
             return self.root.resolver.open_parent_of_target(self.raw)
 
     def follow(self, dirfd: int, names: list[str]) -> Descriptor:
+        below = self._find_below(dirfd, names)
+        if below is not None:
+            return below
         # From the root: openat2 takes the directory that it starts at for the root.
         return self.root.find(self._raw_below(names))
 
     def follow_within(self, dirfd: int, names: list[str], top: os.stat_result) -> Descriptor | None:
-        if self.root.options.symlinks:
-            beside = _find_beside(dirfd, os.fsencode(names[-1]))
-            if beside is not None:
-                return beside
+        below = self._find_below(dirfd, names)
+        if below is not None:
+            return below
         try:
             parent = self.root.resolver.open_parent_of_target(self._raw_below(names))
         except SpecialFileError:
@@ -167,6 +171,11 @@ class RootedPlace(Place):
             raise
         with parent.dirfd as target:
             return _find_within(parent, top, self._lies_within(target, top))
+
+    def _find_below(self, dirfd: int, names: list[str]) -> Descriptor | None:
+        if not self.root.options.symlinks:
+            return None
+        return _find_below(dirfd, os.fsencode(names[-1]))
 
     def _lies_within(self, dirfd: int, top: os.stat_result) -> bool:
         here = identity(dirfd)
@@ -285,25 +294,30 @@ def _text_of_link(dirfd: int, name: bytes) -> str | None:
         return os.fsdecode(read_followable(fd))
 
 
-def _find_beside(dirfd: int, name: bytes) -> Descriptor | None:
-    """Hold what the link ``name`` leads to, if that is an entry of the same directory.
+def _find_below(dirfd: int, name: bytes) -> Descriptor | None:
+    """Hold what the link ``name`` leads to, if that is below its directory and no other link.
 
     Most links do, as those of shared libraries: it saves the way from the root, however deep.
     None if it leads anywhere else, or cannot be known from here.
     """
     try:
         text = _text_of_link(dirfd, name)
-        if text is None or text in ("", ".", "..") or "/" in text:
+        if text is None or text.startswith("/") or text.endswith("/"):
             return None
-        found = openat(dirfd, text, FIND_NOFOLLOW)
+        parts = [part for part in text.split("/") if part not in ("", ".")]
+        if not parts or ".." in parts or text.endswith("/."):
+            return None
+        mount = mount_id(dirfd)
+        found = dup(dirfd)
+        for part in parts:
+            # What a link is, or a file on the way, is none of a directory's entries (ENOTDIR).
+            found = openat(found.value, part, FIND_NOFOLLOW)
+            if mount_id(found.value) != mount or stat.S_ISLNK(os.fstat(found.value).st_mode):
+                return None
     except OSError:
         # The resolver finds out, or raises what it is.
         return None
-    with closed_on_error(found) as fd:
-        if not stat.S_ISLNK(os.fstat(fd).st_mode) and mount_id(fd) == mount_id(dirfd):
-            return found
-    found.close()
-    return None
+    return found
 
 
 def _find_within(parent: Parent, top: os.stat_result, within: bool) -> Descriptor | None:
