@@ -80,9 +80,15 @@ WRITING: dict[str, Operation] = {
     "copy a tree": lambda p: str(
         p.joinpath("d").copy("new", follow_symlinks=False, preserve_metadata=True)
     ),
+    "copy files": lambda p: copy_all(p / "many", p / "new"),
+    "copy files again": lambda p: copy_all(p / "many", p / "old"),
     "move": lambda p: str(p.joinpath("d").move("new")),
     "rmtree": lambda p: p.joinpath("d").rmtree(),
 }
+
+
+def copy_all(source: RootedPath, target: RootedPath) -> None:
+    source.copy(target, follow_symlinks=False, preserve_metadata=True, dirs_exist_ok=True)
 
 
 def reraise(error: OSError) -> None:
@@ -160,6 +166,11 @@ def place(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
 def make_tree(root: pathlib.Path) -> None:
     for name in ("d/e", "empty", "etc"):
         (root / name).mkdir(parents=True)
+    for directory in ("many", "old"):
+        (root / directory).mkdir()
+    for name in "abc":
+        (root / "many" / name).write_text(name)
+        (root / "old" / name).write_text("old")
     (root / "f").write_text("f")
     (root / "d/g").write_text("g")
     (root / "d/to-g").symlink_to("g")
@@ -245,7 +256,12 @@ def test_a_fault_while_writing_leaves_nothing(
 def require_whole_or_absent(directory: pathlib.Path, name: str) -> None:
     """A file is there as a whole or not at all; of a tree entries may be missing."""
     new = directory / "new"
-    if name == "copy a tree" and new.exists():
+    if name.startswith("copy files"):
+        for copied in (new, directory / "old"):
+            for file in copied.iterdir() if copied.exists() else ():
+                assert file.name in "abc"
+                assert file.read_text() in (file.name, "old")
+    elif name == "copy a tree" and new.exists():
         assert set(os.listdir(new)) <= {"e", "g", "to-g"}
         assert not (new / "g").exists() or (new / "g").read_text() == "g"
     elif os.path.lexists(new):
@@ -255,6 +271,9 @@ def require_whole_or_absent(directory: pathlib.Path, name: str) -> None:
 def require_whole(directory: pathlib.Path, name: str) -> None:
     if name == "copy":
         assert (directory / "new").read_text() == "f"
+    elif name.startswith("copy files"):
+        new = directory / ("old" if name.endswith("again") else "new")
+        assert [file.read_text() for file in sorted(new.iterdir())] == ["a", "b", "c"]
     else:
         assert sorted(os.listdir(directory / "new")) == ["e", "g", "to-g"]
         assert (directory / "new/g").read_text() == "g"

@@ -296,8 +296,9 @@ class _Run:
         copy_over(files, original, dirfd, os.fsdecode(parent.name))
 
     def _copier(self, source: Place, target: Place) -> FileCopier:
+        shown = self._count if self._verbose or self._progress.is_shown else None
         files = file_copier(
-            source, target, self._choices, self._errors, self._count, self._done, self._manner
+            source, target, self._choices, self._errors, shown, self._done, self._manner
         )
         files.on_leftover = self._note_leftover
         return files
@@ -369,6 +370,11 @@ class _Progress:
         self._next = self._start + _PATIENCE
         self._width = 0
         """of the line that is on the terminal"""
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a terminal to show it on."""
+        return self._stream is not None
 
     def count(self, done: CopyProgress) -> None:
         """Show how far it is, if somebody has been waiting for some time."""

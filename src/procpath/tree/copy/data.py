@@ -39,7 +39,7 @@ _PIECE = 1 << 24
 
 _BUFFER = 1 << 20
 
-_SMALL = 1 << 16
+SMALL = 1 << 16
 """Bytes up to which a file is read and written in one call each."""
 
 _MOST_WITHOUT_SIZE = 1 << 30
@@ -56,14 +56,22 @@ _NOT_THIS_WAY = frozenset(
 )
 
 
-def copy_data(source: int, target: int, on_data: OnData, uncloned: set[int] | None = None) -> bool:
+def copy_data(
+    source: int,
+    target: int,
+    on_data: OnData,
+    uncloned: set[int] | None = None,
+    status: os.stat_result | None = None,
+) -> bool:
     """Copy the content of ``source``, with the size it has now, to the empty file ``target``.
 
     A file without a size, as in procfs, is copied to its end. Returns whether the file has grown
     meanwhile. What it has grown by is not copied: a file that grows all the time would never end.
-    ``uncloned`` keeps the devices whose files could not be cloned, for the next call.
+    ``uncloned`` keeps the devices whose files could not be cloned, for the next call. ``status``
+    is fstat(2) of the source, for a caller who has just asked.
     """
-    status = _status(source)
+    if status is None:
+        status = _status(source)
     size = status.st_size
     if size and (uncloned is None or status.st_dev not in uncloned):
         if _clone(source, target):
@@ -75,7 +83,7 @@ def copy_data(source: int, target: int, on_data: OnData, uncloned: set[int] | No
         if uncloned is not None:
             uncloned.add(status.st_dev)
     sparse = status.st_blocks * 512 < size
-    if size <= _SMALL and not sparse:
+    if size <= SMALL and not sparse:
         return _copy_small(source, target, size, on_data)
     _copy_ranges(source, target, size, sparse, on_data)
     return _status(source).st_size > size

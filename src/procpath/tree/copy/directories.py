@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from errno import EBUSY, EEXIST, EINVAL, EISDIR, ELOOP, ENOTDIR, ENOTEMPTY, EXDEV
 from typing import NamedTuple
 
-from procpath.descriptors import closed_on_error
+from procpath.descriptors import closed_on_error, open_number
 from procpath.errors import SpecialFileError, os_error
 from procpath.linux import Descriptor, openat
 from procpath.resolve.identity import mount_id
@@ -28,6 +28,7 @@ from procpath.resolve.stack import DirectoryStack, MovedError
 from procpath.resolve.walk import MAXSYMLINKS
 from procpath.tree.copy.files import FileCopier, Original
 from procpath.tree.copy.hardlinks import HardLinks
+from procpath.tree.copy.plain import copy_plain
 from procpath.tree.copy.report import IntoItselfError
 from procpath.tree.copy.staging import (
     Staged,
@@ -49,7 +50,17 @@ to the next one would be 2 ** n directories.
 class _Frame:
     """A directory that is being copied."""
 
-    __slots__ = ("append_only", "by_link", "lost", "merged", "mount", "staged", "status", "todo")
+    __slots__ = (
+        "append_only",
+        "by_link",
+        "lost",
+        "merged",
+        "mount",
+        "replaces_plain",
+        "staged",
+        "status",
+        "todo",
+    )
 
     def __init__(
         self,
@@ -75,6 +86,8 @@ class _Frame:
         """the target is, once it is asked for"""
         self.lost = False
         """the source was moved to where nothing leads from here"""
+        self.replaces_plain: bool | None = None
+        """in the target, once it is asked for"""
 
 
 class _Entered(NamedTuple):
@@ -97,6 +110,10 @@ class TreeCopy:
         self._top = os.fstat(out_of.dirfd)
         self._made = os.fstat(into.dirfd)
         self._mount = None if files.rules.mounts == "cross" else mount_id(out_of.dirfd)
+        self._plain_mount = self._mount
+        root = files.source.root
+        if root is not None and not root.options.cross_mounts:
+            self._plain_mount = root.identity.mnt_id
         self._links = HardLinks(into.top)
         self._by_link: Counter[tuple[int, int]] = Counter()
         self._staged: tuple[str, Staged] | None = None
@@ -154,7 +171,10 @@ class TreeCopy:
         return f"while copying {self._files.source.below(self._names)!r}; {kept}"
 
     def _step(self) -> None:
-        todo = self._frames[-1].todo
+        frame = self._frames[-1]
+        todo = frame.todo
+        if todo:
+            self._copy_plain(frame)
         if not todo:
             self._leave()
             return
@@ -170,6 +190,38 @@ class TreeCopy:
         else:
             self._go_into(entered)
 
+    def _copy_plain(self, frame: _Frame) -> None:
+        files, out_of, into = self._files, self._out_of.dirfd, self._into.dirfd
+        device, mount, merged = frame.status.st_dev, self._plain_mount, None
+        if frame.merged:
+            try:
+                if not self._replaces_plain(frame):
+                    return
+                merged = self._target_mount()
+            except OSError:
+                # Each file meets it again.
+                return
+        while frame.todo:
+            try:
+                copy_plain(files, out_of, into, frame.todo, device, mount, merged)
+            except OSError as error:
+                files.errors.report(error)
+            else:
+                return
+
+    def _replaces_plain(self, frame: _Frame) -> bool:
+        """Return whether :func:`copy_plain` replaces files in a merged directory."""
+        if frame.replaces_plain is None:
+            rules = self._rules
+            frame.replaces_plain = (
+                rules.preserve_metadata
+                and not rules.keep_existing
+                and not self._is_append_only()
+                # Files of others there are subject to more rules (require_creatable).
+                and not os.fstat(self._into.dirfd).st_mode & stat.S_ISVTX
+            )
+        return frame.replaces_plain
+
     def _go_into(self, entered: _Entered) -> None:
         frame, listing, made = entered
         self._frames.append(frame)
@@ -178,31 +230,45 @@ class TreeCopy:
 
     def _copy_entry(self, name: str) -> _Entered | None:
         """Copy an entry, or what it leads to if links are followed. Return a directory to enter."""
-        blame = self._files.blame_source
-        with blame:
-            try:
-                entry = openat(self._out_of.dirfd, name, FIND_NOFOLLOW)
-            except FileNotFoundError:
-                return None
-        with entry as fd:
-            with blame:
-                status = os.fstat(fd)
-                is_link = stat.S_ISLNK(status.st_mode)
-                followed = self._follow() if is_link and self._rules.follow_symlinks else None
-            if followed is not None:
-                with followed as fd_of_target:
-                    status = os.fstat(fd_of_target)
-                    # On the device of the directory, which is held, it is on the same file system.
-                    if status.st_dev != self._frames[-1].status.st_dev:
-                        with blame:
-                            self._files.source.require_copyable(fd_of_target, status)
-                    return self._copy_original(Original(fd_of_target, status, by_link=True), name)
-            with blame:
-                self._files.source.require_enterable(fd)
+        try:
+            fd = open_number(self._out_of.dirfd, name, FIND_NOFOLLOW)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._files.blame_source.name_in(error)
+            raise
+        try:
+            return self._copy_held(fd, name)
+        finally:
+            os.close(fd)
+
+    def _copy_held(self, fd: int, name: str) -> _Entered | None:
+        files = self._files
+        left_out = ""
+        try:
+            status = os.fstat(fd)
+            is_link = stat.S_ISLNK(status.st_mode)
+            followed = self._follow() if is_link and self._rules.follow_symlinks else None
+            if followed is None:
+                files.source.require_enterable(fd)
                 left_out = self._mount_left_out(fd, status)
-            if left_out:
-                self._files.leave_out(left_out)
-            return self._copy_original(Original(fd, status, hollow=bool(left_out)), name)
+        except OSError as error:
+            files.blame_source.name_in(error)
+            raise
+        if followed is not None:
+            return self._copy_followed(followed, name)
+        if left_out:
+            files.leave_out(left_out)
+        return self._copy_original(Original(fd, status, hollow=bool(left_out)), name)
+
+    def _copy_followed(self, followed: Descriptor, name: str) -> _Entered | None:
+        with followed as fd:
+            status = os.fstat(fd)
+            # On the device of the directory, which is held, it is on the same file system.
+            if status.st_dev != self._frames[-1].status.st_dev:
+                with self._files.blame_source:
+                    self._files.source.require_copyable(fd, status)
+            return self._copy_original(Original(fd, status, by_link=True), name)
 
     def _follow(self) -> Descriptor | None:
         source, dirfd = self._files.source, self._out_of.dirfd

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS, ESTALE
 from typing import Literal, NamedTuple, Protocol
 
+from procpath.descriptors import open_number
 from procpath.errors import SpecialFileError
-from procpath.linux import Descriptor, openat
+from procpath.linux import openat
 from procpath.proc import VerifiedProc
 from procpath.tree.copy import metadata
 from procpath.tree.copy.data import copy_data
@@ -26,11 +27,10 @@ from procpath.tree.copy.staging import (
     FILE_OURS_ALONE,
     OURS_ALONE,
     PREFIX,
-    NewFile,
     remove_leftovers,
 )
 from procpath.tree.places import Blame, Place
-from procpath.uapi import FIND_NOFOLLOW, LISTING
+from procpath.uapi import CREATE_NEW, FIND_NOFOLLOW, LISTING
 
 _FAULT_OF_THE_TARGET = frozenset((ENOSPC, EDQUOT, EFBIG, EROFS))
 
@@ -114,10 +114,15 @@ class FileCopier:
         self._progress = progress or CopyProgress()
         self._progress._paths = lambda: (source.below(names), target.below(names))
         self._on_progress = on_progress
-        self._locks = target.root is None
+        self.locks: bool = target.root is None
+        """whether what has a temporary name is locked (flock(2))"""
         self.patience: LeasePatience = LeasePatience()
-        self._uncloned: set[int] = set()
-        self._new_owner = None if rules.owners is None else self._owner_of_ours(rules.owners)
+        self.uncloned: set[int] = set()
+        """devices whose files cannot be cloned"""
+        self.new_owner: tuple[int, int] | None = None
+        """whom what we create belongs to, without ``preserve_metadata``"""
+        if rules.owners is not None:
+            self.new_owner = self._owner_of_ours(rules.owners)
 
     @property
     def keeping(self) -> Keeping:
@@ -178,9 +183,9 @@ class FileCopier:
 
     def own_directory(self, fd: int) -> None:
         """Give a new directory, held by ``O_PATH``, to whom what we create belongs."""
-        if self._new_owner is not None and not self.rules.preserve_metadata:
+        if self.new_owner is not None and not self.rules.preserve_metadata:
             self_fd = VerifiedProc.default().self_fd()
-            os.chown(self_fd.entry(fd), *self._new_owner, dir_fd=self_fd.fileno())
+            os.chown(self_fd.entry(fd), *self.new_owner, dir_fd=self_fd.fileno())
 
     def finish_directory(self, source: int, status: os.stat_result, target: int) -> None:
         """Give a directory that is complete the metadata of ``source``, or at least its mode.
@@ -215,58 +220,103 @@ class FileCopier:
         with openat(dirfd, ".", LISTING) as opened:
             os.fsync(opened)
 
+    # Neither ``with`` nor an owner for a descriptor, which would cost as much as the system calls.
+    # In a block that opened a number, ``finally`` follows at once (linux.bare_openat).
+
     def _copy_regular(
         self, original: Original, dirfd: int, name: str, replaced: int | None
     ) -> None:
+        if original.hollow:
+            self._create(-1, original.status, original, dirfd, name, replaced)
+            return
+        try:
+            source, opened = self.patience.open_number(original.fd, original.status)
+        except OSError as error:
+            self.blame_source.name_in(error)
+            raise
+        try:
+            self._create(source, opened, original, dirfd, name, replaced)
+        finally:
+            os.close(source)
+
+    def _create(
+        self,
+        source: int,
+        opened: os.stat_result,
+        original: Original,
+        dirfd: int,
+        name: str,
+        replaced: int | None,
+    ) -> None:
+        """Create a file with the content of ``source``, which has the status ``opened``."""
         mode = self.new_mode(original.status) if replaced is None else FILE_OURS_ALONE
-        with self._open(original) as source:
-            new = NewFile(dirfd, name, mode, self.blame_target)
+        try:
+            target = open_number(dirfd, name, CREATE_NEW, mode & 0o777)
+        except OSError as error:
+            self.blame_target.name_in(error)
+            raise
+        try:
             try:
-                with new as target:
-                    self._fill(source, original, target, name, replaced)
-            except OSError as error:
-                # Of a file there is the whole or nothing, also in a tree that goes on without it.
-                try:
-                    os.unlink(name, dir_fd=dirfd)
-                except OSError as left_behind:
-                    error.add_note(f"an incomplete file could not be removed: {left_behind}")
-                raise
+                self._fill(source, opened, original, target, name, replaced)
+            finally:
+                os.close(target)
+        except OSError as error:
+            self.discard(error, dirfd, name)
+            if error.filename is None:
+                # From close(2), which can report that an earlier write failed.
+                self.blame_target.name_in(error)
+            raise
+
+    def discard(self, error: BaseException, dirfd: int, name: str | bytes) -> None:
+        """Remove a file that an error has left incomplete, also if its tree goes on without it."""
+        try:
+            os.unlink(name, dir_fd=dirfd)
+        except FileNotFoundError:
+            return
+        except OSError as left_behind:
+            error.add_note(f"an incomplete file could not be removed: {left_behind}")
 
     def _fill(
-        self, source: int, original: Original, target: int, name: str, replaced: int | None
+        self,
+        source: int,
+        opened: os.stat_result,
+        original: Original,
+        target: int,
+        name: str,
+        replaced: int | None,
     ) -> None:
         """Give a new file the content of ``source``, and the metadata that it is to have."""
         rules = self.rules
         preserve = rules.preserve_metadata
-        with self.blame_target:
-            if self._locks and name.startswith(PREFIX):
+        try:
+            if self.locks and name.startswith(PREFIX):
                 # So that it is not taken for a leftover (remove_leftovers).
                 fcntl.flock(target, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if replaced is not None and not preserve:
                 # Before the data: the kernel then clears set-ID bits and capabilities as
                 # it does when a file is written to.
                 metadata.adopt(replaced, target)
-            elif not preserve:
-                self._own(target)
-        if not original.hollow:
-            self._copy_data(source, target)
-        with self.blame_target:
+            elif self.new_owner is not None and not preserve:
+                os.fchown(target, *self.new_owner)
+        except OSError as error:
+            self.blame_target.name_in(error)
+            raise
+        if source >= 0:
+            self._copy_data(source, opened, target)
+        try:
             if preserve and original.hollow:
                 metadata.preserve_hollow(original.fd, original.status, target, self.keeping)
             elif preserve:
                 metadata.preserve(source, original.status, target, self.keeping)
             if rules.durable:
                 os.fsync(target)
+        except OSError as error:
+            self.blame_target.name_in(error)
+            raise
 
-    def _open(self, original: Original) -> Descriptor:
-        if original.hollow:
-            return Descriptor(-1)
-        with self.blame_source:
-            return self.patience.open(original.fd, original.status)
-
-    def _copy_data(self, source: int, target: int) -> None:
+    def _copy_data(self, source: int, opened: os.stat_result, target: int) -> None:
         try:
-            if copy_data(source, target, self.count, self._uncloned):
+            if copy_data(source, target, self.count, self.uncloned, opened):
                 self.note_growth()
         except OSError as error:
             copied, copy = self.source.below(self.names), self.target.below(self.names)
@@ -293,10 +343,10 @@ class FileCopier:
                 if not is_same_kind or (_is_device(status) and new.st_rdev != status.st_rdev):
                     raise replaced_meanwhile()
                 metadata.preserve_unopened(original.fd, status, made, self.keeping)
-        elif self._new_owner is not None:
+        elif self.new_owner is not None:
             with self.blame_target, openat(dirfd, name, FIND_NOFOLLOW) as made:
                 self_fd = VerifiedProc.default().self_fd()
-                os.chown(self_fd.entry(made), *self._new_owner, dir_fd=self_fd.fileno())
+                os.chown(self_fd.entry(made), *self.new_owner, dir_fd=self_fd.fileno())
 
     def _create_special(self, status: os.stat_result, dirfd: int, name: str) -> None:
         """Create a FIFO, socket or device of the same kind (mknod(2)); nothing is read."""
@@ -314,10 +364,6 @@ class FileCopier:
                 if is_device and error.errno == EPERM:
                     raise SpecialFileError(reason="creating a device needs CAP_MKNOD") from error
                 raise
-
-    def _own(self, fd: int) -> None:
-        if self._new_owner is not None:
-            os.fchown(fd, *self._new_owner)
 
     def _lose(self, error: OSError) -> None:
         """Report what could not be kept, unless that takes the rights of root."""

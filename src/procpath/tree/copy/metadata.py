@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable
 from errno import ENODATA, ENOTSUP, EPERM
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from procpath.proc import VerifiedProc
@@ -25,6 +26,7 @@ from procpath.tree.copy.acl import (
 from procpath.tree.copy.owners import Owners
 from procpath.xattrs import HeldAttributes
 
+_SET_ID = stat.S_ISUID | stat.S_ISGID
 _LABELS = frozenset(("security.selinux", "security.SMACK64"))
 """Attributes that the target's own policy gives."""
 
@@ -72,6 +74,33 @@ def _preserve(source: _Attributes, status: os.stat_result, target: int, keeping:
         keeping.on_loss(error)
 
 
+def given_to(new: int) -> tuple[int, int] | None:
+    """Return owner and group of a file that was just created; None if it has inherited an ACL."""
+    try:
+        if any(name.startswith(ACL_PREFIX) for name in os.listxattr(new)):
+            return None
+    except OSError:
+        return None
+    status = os.fstat(new)
+    return status.st_uid, status.st_gid
+
+
+def preserve_plain(source: int, status: os.stat_result, target: int) -> bool:
+    """Do as :func:`preserve` for a file of the same owner as ``target``, which has no attributes.
+
+    Returns False where that takes more than the mode and the times.
+    """
+    mode = status.st_mode & 0o7777
+    try:
+        if mode & _SET_ID or os.listxattr(source):
+            return False
+        os.fchmod(target, mode)
+        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+    except OSError:
+        return False
+    return True
+
+
 def adopt(replaced: int, target: int) -> None:
     """Copy to the open file ``target`` what the file that it is going to replace would keep if it
     were written to: everything but the times.
@@ -99,11 +128,15 @@ def preserve_unopened(
 
 
 def _take_over(source: _Attributes, status: os.stat_result, target: int, keeping: Keeping) -> None:
-    now = os.fstat(target)
-    is_owner = _change_owner(status, now, lambda uid, gid: os.fchown(target, uid, gid), keeping)
-    lost_acl = _copy_attributes(source, _Opened(target), keeping)
+    is_owner = _change_owner(status, os.fstat(target), partial(os.fchown, target), keeping)
+    lost_acl = None
+    if _have_attributes(source, target):
+        lost_acl = _copy_attributes(source, _Opened(target), keeping)
+    mode = stat.S_IMODE(status.st_mode)
+    if lost_acl is not None or mode & _SET_ID:
+        mode = _allowed_mode(status, is_owner, lost_acl, keeping)
     try:
-        os.fchmod(target, _allowed_mode(status, is_owner, lost_acl, keeping))
+        os.fchmod(target, mode)
     except OSError as error:
         keeping.on_loss(error)
 
@@ -111,6 +144,9 @@ def _take_over(source: _Attributes, status: os.stat_result, target: int, keeping
 class _IsOwner(NamedTuple):
     user: bool
     group: bool
+
+
+_OWNER = _IsOwner(True, True)
 
 
 def _change_owner(
@@ -127,14 +163,14 @@ def _change_owner(
         except OSError as error:
             keeping.on_loss(error)
             return _IsOwner(False, False)
-    if (now.st_uid, now.st_gid) == (uid, gid):
-        return _IsOwner(True, True)
+    if now.st_uid == uid and now.st_gid == gid:
+        return _OWNER
     try:
         chown(uid, gid)
     except OSError as error:
         lost = error
     else:
-        return _IsOwner(True, True)
+        return _OWNER
     is_group = gid == now.st_gid
     if not is_group:
         try:
@@ -157,9 +193,9 @@ def _allowed_mode(
     if not is_owner.group:
         mode &= ~stat.S_ISGID
     if keeping.on_privilege is not None and stat.S_ISREG(status.st_mode):
-        if mode & (stat.S_ISUID | stat.S_ISGID):
+        if mode & _SET_ID:
             keeping.on_privilege("set-ID bits")
-        mode &= ~(stat.S_ISUID | stat.S_ISGID)
+        mode &= ~_SET_ID
     if lost_acl is not None:
         # With an ACL these bits are its mask: the group itself may have fewer rights (acl(5)).
         mode &= ~0o070 | group_rights(lost_acl) << 3
@@ -192,6 +228,14 @@ class _Opened:
 
     def remove(self, name: bytes) -> None:
         os.removexattr(self._fd, name)
+
+
+def _have_attributes(source: _Attributes, target: int) -> bool:
+    """Return whether one of two files has attributes, or cannot tell. Few files do."""
+    try:
+        return bool(os.listxattr(target) or source.names())
+    except OSError:
+        return True
 
 
 def _copy_attributes(source: _Attributes, target: _Attributes, keeping: Keeping) -> bytes | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from errno import EDQUOT, EINVAL, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC, EROFS
-from types import TracebackType
 from typing import NoReturn
 
 from procpath.errors import OnError, RootNote, UnverifiedProcError, note_once
@@ -53,16 +52,9 @@ class SourceBlame(Blame):
 
     __slots__ = ()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error is None:
-            return
-        super().__exit__(kind, error, traceback)
-        if isinstance(error, OSError) and (told := of_source(error)) is not error:
+    def name_in(self, error: OSError) -> None:
+        super().name_in(error)
+        if (told := of_source(error)) is not error:
             raise told from None
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
 from errno import EBUSY, EEXIST, EINVAL, EISDIR, ELOOP, ENOSYS, EPERM
+from itertools import count
 from types import TracebackType
 from typing import Self
 
@@ -60,6 +61,11 @@ class TargetLinks(Enum):
     TO_FILES = auto()
     """those that lead to a file: nothing is created through a link"""
     REFUSED = auto()
+
+
+def temporary_names() -> Iterator[bytes]:
+    """Return temporary names, of which nobody else has one."""
+    return map(f"{PREFIX}%016x".encode().__mod__, count(int.from_bytes(os.urandom(7))))
 
 
 class NewFile:
