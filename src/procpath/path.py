@@ -1267,9 +1267,9 @@ class RootedPath(OpenablePath, from_segments=True):
         """Write the file or directory to the binary ``fileobj`` as a tar stream (pax).
 
         The archive of a directory has what is in it, named from there; that of a file has the
-        file. Links in it are archived as links, holes as zeros. Kernel file systems, and with
-        ``cross_mounts=False`` all others that are mounted in it, are empty directories. Owners
-        are as the root's process sees them.
+        file. Links in it are archived as links, holes as zeros, sockets not at all. Kernel file
+        systems, and with ``cross_mounts=False`` all others that are mounted in it, are empty
+        directories. Owners are as the root's process sees them.
 
         ``on_error(OSError)`` is called for what cannot be read, and for a file that is cut short
         meanwhile. Without it the first of these errors is raised when everything else is written.

@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -93,6 +94,15 @@ def test_special_files_are_counted(root: Path) -> None:
     assert (status, err) == (0, "procpath: skipped 1 special files (--special extracts them)\n")
     assert extracted(stream, "--special", "-", f"{root}:/target") == (0, "")
     assert (root / "target/fifo").is_fifo()
+
+
+def test_sockets_are_counted(root: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(root / "etc/socket"))
+    ran = here("cp", f"{root}:/etc", "-")
+    said = "procpath: left out 1 sockets, which an archive cannot have\n"
+    assert (ran.status, ran.err) == (0, said)
+    assert "etc/socket" not in listed(ran.out)
 
 
 def test_what_is_no_archive_is_a_line(root: Path) -> None:

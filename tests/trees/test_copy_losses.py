@@ -271,8 +271,27 @@ def test_without_hard_links_there_is_a_second_file(
     write(tmp_path / "tree/a")
     os.link(tmp_path / "tree/a", tmp_path / "tree/b")
     monkeypatch.setattr(os, "link", refuse)
-    RootedPath(tmp_path, "tree").copy(tmp_path / "out")
+    seen: list[CopyProgress] = []
+    RootedPath(tmp_path, "tree").copy(tmp_path / "out", on_progress=seen.append)
     assert linked(tmp_path / "out") == [1, 1]
+    assert seen[-1].left_out == {"hard links": 1}
+    RootedPath(tmp_path, "tree").move(RootedPath(tmp_path / "out", "moved"))
+    assert linked(tmp_path / "out/moved") == [1, 1]
+
+
+def test_link_that_fails_otherwise_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    write(tmp_path / "tree/a")
+    os.link(tmp_path / "tree/a", tmp_path / "tree/b")
+    monkeypatch.setattr(os, "link", fail)
+    with pytest.raises(OSError) as caught:
+        RootedPath(tmp_path, "tree").copy(tmp_path / "out")
+    assert (caught.value.errno, caught.value.filename) == (errno.EROFS, str(tmp_path / "out/b"))
+    assert os.listdir(tmp_path) == ["tree"]
 
 
 # Bounds

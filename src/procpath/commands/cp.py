@@ -71,6 +71,7 @@ _SUMMARIES = (
     ),
     (("mount points",), ": with -x they are empty"),
     (("mount points of kernel file systems",), ": they are empty; --special copies them"),
+    (("hard links",), ": they are files of their own"),
     (("growth",), " of files while they were copied"),
 )
 """What was left out, as it is counted, and what there is to say of it."""

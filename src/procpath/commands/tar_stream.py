@@ -28,7 +28,9 @@ def write(source: Address, name: str, args: argparse.Namespace, session: Session
             place = _place(root, source)
             with place.find_last() if args.archive else place.find() as found:
                 mount = mount_id(found) if args.one_file_system else None
-                pack(place, found, name, session.out, _complaining(session), mount)
+                sockets = pack(place, found, name, session.out, _complaining(session), mount)
+                if sockets:
+                    session.note(f"left out {sockets:,} sockets, which an archive cannot have")
 
 
 def extract_into(target: Address, args: argparse.Namespace, session: Session) -> None:

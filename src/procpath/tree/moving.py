@@ -128,6 +128,9 @@ class _Mover(FileCopier):
         reason = f'{kind} are copied to the host only with special="keep"; nothing was moved'
         raise OSError(EPERM, reason, self.source.below(self.names))
 
+    def note_second_file(self) -> None:
+        """Do nothing: the content is kept, as by mv(1)."""
+
     def note_growth(self) -> None:
         """Do nothing: a file that has grown is not removed."""
 

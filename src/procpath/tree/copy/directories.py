@@ -307,7 +307,7 @@ class TreeCopy:
             files.copy(original, dirfd, name, replaced)
             return
         with files.blame_target:
-            linked = self._links.link(original, dirfd, name, self._on_disk)
+            linked = self._links.link(original, dirfd, name, self._on_disk, files.note_second_file)
         if linked:
             files.finish(original.status)
             return

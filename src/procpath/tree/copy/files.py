@@ -145,6 +145,10 @@ class FileCopier:
         """Count a file that grew meanwhile: only what it had first was copied."""
         self.leave_out("growth")
 
+    def note_second_file(self) -> None:
+        """Count a hard link that the target's file system refuses."""
+        self.leave_out("hard links")
+
     def copy(self, original: Original, dirfd: int, name: str, replaced: int | None = None) -> None:
         """Copy anything but a directory to ``name`` in the directory ``dirfd``.
 

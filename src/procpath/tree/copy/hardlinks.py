@@ -4,6 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from errno import (
+    EACCES,
+    ELOOP,
+    EMLINK,
+    ENOENT,
+    ENOSYS,
+    ENOTDIR,
+    EOPNOTSUPP,
+    EPERM,
+    ESTALE,
+    EXDEV,
+)
 
 from procpath.descriptors import Closing
 from procpath.linux import Descriptor
@@ -12,6 +24,12 @@ from procpath.resolve.identity import Birth, birth
 from procpath.root import Root
 from procpath.tree.copy.files import Original
 from procpath.tree.copy.report import of_source
+
+_GONE = frozenset((ENOENT, ENOTDIR, ELOOP, ESTALE))
+_NO_LINK = frozenset((EACCES, EMLINK, ENOSYS, EOPNOTSUPP, EPERM, EXDEV))
+"""link(2): the file system has no hard links (EPERM), or no more for this file. EACCES: without
+root's rights, the first copy is in a directory that is finished and forbids the way down.
+"""
 
 
 class _First:
@@ -45,12 +63,18 @@ class HardLinks(Closing):
         self._first[_key(original)] = _First(path, made, names_left)
 
     def link(
-        self, original: Original, dirfd: int, name: str, on_disk: Callable[[str], str]
+        self,
+        original: Original,
+        dirfd: int,
+        name: str,
+        on_disk: Callable[[str], str],
+        on_refusal: Callable[[], object],
     ) -> bool:
         """Give the first copy of a file one more name. False if it has to be copied again.
 
-        ``on_disk`` gives the path that a copy has now, which may be a temporary one.
-        That is where there is none yet, it has gone, or the file system makes no more links.
+        That is where there is none yet, it has gone, or, after a call of ``on_refusal``, the file
+        system makes no more links. ``on_disk`` gives the path that a copy has now, which may be a
+        temporary one.
         """
         key = _key(original)
         first = self._first.get(key)
@@ -71,9 +95,11 @@ class HardLinks(Closing):
                     dst_dir_fd=dirfd,
                     follow_symlinks=True,
                 )
-        except FileExistsError:
-            raise
-        except OSError:
+        except OSError as error:
+            if error.errno not in _GONE | _NO_LINK:
+                raise
+            if error.errno in _NO_LINK:
+                on_refusal()
             return False
         first.names_left -= 1
         if not first.names_left:

@@ -47,7 +47,6 @@ _KINDS = {
     stat.S_IFBLK: tarfile.BLKTYPE,
     stat.S_IFIFO: tarfile.FIFOTYPE,
 }
-"""An archive has no sockets."""
 
 
 class Writable(Protocol):
@@ -71,11 +70,12 @@ def pack(
     target: Writable,
     on_error: OnError,
     mount: int | None = None,
-) -> None:
+) -> int:
     """Write what was ``found`` (``O_PATH``) at ``place`` to ``target``, under ``name``.
 
     For a directory ``name`` may be empty: what is in it is then at the top of the archive.
     ``mount`` is the ID of the only mount to archive; None: those that the root crosses to.
+    Returns how many sockets were left out.
     """
     reports = Errors(on_error, place.root.note)
     packing = _Packing(place, name, target, reports)
@@ -84,6 +84,7 @@ def pack(
     packing.add_top(found)
     packing.end()
     reports.raise_first()
+    return packing.sockets
 
 
 class _Packing:
@@ -101,6 +102,8 @@ class _Packing:
         self._first: dict[_Key, bytes] = {}
         """the first name of each file with several"""
         self._written = 0
+        self.sockets = 0
+        """how many were left out: an archive has none"""
         # By the names and not by self, which would be a cycle that keeps the root.
         names = self._names
         self._blame = SourceBlame(lambda: place.below(names))
@@ -207,6 +210,8 @@ class _Packing:
                 self._write_header(tarfile.DIRTYPE, status, {})
             elif stat.S_IFMT(status.st_mode) in _KINDS:
                 self._add_file(fd, status)
+            else:
+                self.sockets += 1
             return None
 
     def _is_to_enter(self, fd: int, status: os.stat_result, device: int) -> bool:
