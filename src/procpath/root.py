@@ -93,7 +93,7 @@ class Root(Closing):
         "user_namespace",
     )
 
-    # For this package. Without docstrings, so that the reference does not have them.
+    # For this package: docs/reference/roots.md leaves them out.
     # The resolver's methods, bound here because every operation begins with one.
     find: Callable[[bytes], Descriptor]
     find_last: Callable[[bytes], Descriptor]
