@@ -202,6 +202,7 @@ def test_what_does_not_fit_of_one_entry(tmp_path: Path) -> None:
     private_mounts(inside)
 
 
+@pytest.mark.machine_root
 def test_read_only_target(tmp_path: Path) -> None:
     source = make_source(tmp_path)
     before = portrait(tmp_path / "tree")
