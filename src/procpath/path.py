@@ -624,9 +624,10 @@ class RootedPath(OpenablePath, from_segments=True):
         """Iterate over the paths below that match a relative pattern; links are followed inside.
 
         ``**`` follows links only with ``recurse_symlinks``, and then, unlike in pathlib, does not
-        go on into a directory that is above already: links to ``.`` end. With
-        ``case_sensitive`` None, names are looked up as the file system has them. Raises
-        ``ValueError`` for an empty pattern, ``NotImplementedError`` for an absolute one.
+        go on into a directory that is above already: links to ``.`` end. Nor does it into one that
+        100 links have led to. With ``case_sensitive`` None, names are looked up as the file system
+        has them. Raises ``ValueError`` for an empty pattern, ``NotImplementedError`` for an
+        absolute one.
 
         Examples:
             >>> [str(path) for path in RootedPath(23309, "etc/app").glob("**/c*.conf")]
@@ -660,7 +661,8 @@ class RootedPath(OpenablePath, from_segments=True):
 
         With ``top_down``, the caller may change ``dirnames`` to choose where to go on. Without
         ``follow_symlinks`` a link to a directory is among the ``filenames``; with it, and unlike
-        in pathlib, a directory that is above already is an ``ELOOP`` error for ``on_error``.
+        in pathlib, a directory that is above already is an ``ELOOP`` error for ``on_error``, and so
+        is one that 100 links have led to.
 
         Examples:
             >>> for path, dirnames, filenames in RootedPath(23309, "etc/app").walk():

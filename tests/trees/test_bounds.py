@@ -13,7 +13,7 @@ import pytest
 from helpers.fuse import Names
 from helpers.scenery import on_tmpfs
 from helpers.support import private_mounts
-from procpath import RootedPath
+from procpath import Root, RootedPath
 
 LONG = "d" * 50
 LEVELS, ENTRIES = 70, 1500
@@ -144,3 +144,57 @@ def test_no_name_of_a_file_system_leads_elsewhere(name: bytes, tmp_path: Path) -
 
 def _reraise(error: OSError) -> None:
     raise error
+
+
+FOLLOWING: dict[str, Listing] = {
+    "walk": lambda path: path.walk(follow_symlinks=True),
+    "glob": lambda path: path.glob("**/", recurse_symlinks=True),
+}
+
+
+@pytest.mark.parametrize("list_all", FOLLOWING.values(), ids=list(FOLLOWING))
+def test_two_links_in_each_directory_to_the_next_end(list_all: Listing, tmp_path: Path) -> None:
+    """They are 2 to the power of 30 paths."""
+    for number in range(30):
+        (tmp_path / str(number)).mkdir()
+        for name in "ab":
+            (tmp_path / str(number) / name).symlink_to(f"../{number + 1}")
+    (tmp_path / "30").mkdir()
+    count = sum(1 for _ in list_all(RootedPath(tmp_path, "0")))
+    # Each of 100 visits has two links to the next.
+    assert count <= 30 * 201
+
+
+def test_a_walk_reports_the_directory_that_too_many_links_lead_to(tmp_path: Path) -> None:
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "links").mkdir()
+    for number in range(103):
+        (tmp_path / f"links/{number}").symlink_to("../linked")
+    errors: list[OSError] = []
+    path = RootedPath(tmp_path, "links")
+    walked = [str(each) for each, _, _ in path.walk(on_error=errors.append, follow_symlinks=True)]
+    assert len(walked) == 1 + 100
+    assert [error.errno for error in errors] == [errno.ELOOP] * 3
+    assert {str(error.filename) for error in errors}.isdisjoint(walked)
+
+
+@pytest.mark.parametrize("list_all", FOLLOWING.values(), ids=list(FOLLOWING))
+def test_a_followed_tree_is_not_looked_up_from_the_root(list_all: Listing, tmp_path: Path) -> None:
+    def inside(memory: Path) -> int:
+        fd = os.open(memory, os.O_PATH)
+        for _ in range(500):
+            os.mkdir("d", dir_fd=fd)
+            below = os.open("d", os.O_PATH, dir_fd=fd)
+            os.close(fd)
+            fd = below
+        os.close(fd)
+        asked: list[bytes] = []
+        with Root.at(memory) as root:
+            real = root.open_raw
+            root.open_raw = lambda path, flags, mode: (asked.append(path), real(path, flags, mode))[
+                1
+            ]
+            assert sum(1 for _ in list_all(RootedPath(root))) == 501
+        return len(asked)
+
+    assert on_tmpfs(tmp_path, inside) <= 2

@@ -29,7 +29,8 @@ _CLOSED = Descriptor(-1)
 
 _TO_LIST = (LISTING_NOFOLLOW,)
 
-_NOT_ENTRIES = frozenset(("", ".", ".."))
+NOT_ENTRIES = frozenset(("", ".", ".."))
+"""Names that no directory lists."""
 
 
 class UntypedEntry:
@@ -154,7 +155,7 @@ class Descent(Closing):
         self.last = _CLOSED
         if above.fd.value < 0:
             self._reopen(above)
-        if self.mount is not None or name in _NOT_ENTRIES or "/" in name:
+        if self.mount is not None or name in NOT_ENTRIES or "/" in name:
             self.last = self._open(above, name)
             return look(self.last.value)
         # Most directories have none in them, and owning a descriptor takes as long as opening one.
@@ -233,7 +234,7 @@ class Descent(Closing):
             self._hold(below)
 
     def _open(self, above: Directory, name: str) -> Descriptor:
-        if name in _NOT_ENTRIES or "/" in name:
+        if name in NOT_ENTRIES or "/" in name:
             # No directory lists it, but the caller of walk() may have put it there. The way up
             # must not be the kernel's: it ends at the start, not at the root of the host.
             return self._resolve("/".join([*way_to(above), name]) or ".")
@@ -258,9 +259,9 @@ def way_to(directory: Directory) -> list[str]:
     return names[::-1]
 
 
-def open_directory(root: Root, path: str) -> Descriptor:
+def open_directory(root: Root, path: str, flags: int = LISTING) -> Descriptor:
     """Open the directory at an in-root path, to list it. The empty path counts as ``.``."""
-    return root.open_raw(_raw(path or "."), LISTING, 0)
+    return root.open_raw(_raw(path or "."), flags, 0)
 
 
 def _raw(path: str) -> bytes:

@@ -22,14 +22,13 @@ from procpath.root import Root
 from procpath.tree.descent import (
     Descent,
     Directory,
-    Listed,
-    entries_of,
     links_and_directories,
     list_names,
     open_directory,
     real_directories,
 )
-from procpath.tree.walking import Identity, below, is_directory
+from procpath.tree.following import FollowedTree, Identity
+from procpath.tree.walking import below, leads_to_directory
 
 _SPECIAL = ("", ".", "..")
 
@@ -297,7 +296,7 @@ class _Directories(_Listing):
         for name in self._matching(list(is_link)):
             found = f"{path}{name}/"
             if is_link[name]:
-                if is_directory(self._root, found):
+                if leads_to_directory(self._root, found):
                     yield from rest.select(found)
             elif directory is not None:
                 yield from rest.select_in(descent, directory, name, found)
@@ -416,7 +415,8 @@ class _FollowedTree(_Selector):
     """``**`` through links: each path of the tree is matched as a whole.
 
     It does not go on in a directory that the way there leads through already: two links to ``.``
-    would be 2 to the power of 41 paths, which pathlib tries to find.
+    would be 2 to the power of 41 paths, which pathlib tries to find. Nor in one that 100 links
+    have led to.
     """
 
     def __init__(self, root: Root, matches: Matcher, rest: _Selector | None) -> None:
@@ -428,41 +428,37 @@ class _FollowedTree(_Selector):
         start = len(path)
         if self._matches(""):
             yield from (self._rest or _Exists(self._root)).select(path)
-        above: list[Identity] = []
+        above: dict[Identity, None] = {}
         prefix = path
-        # Number of directories above, length of their path, and what to add to that.
-        todo = [(0, len(path), "")]
-        while todo:
-            depth, length, name = todo.pop()
-            # What is taken next lies in a directory on the way to what was taken last.
-            prefix = prefix[:length] + name
-            del above[depth:]
-            for entry in self._list(prefix, above):
-                found = prefix + entry.name
-                is_dir = entry.is_dir(follow_symlinks=False) or (
-                    entry.is_symlink() and is_directory(self._root, found)
-                )
-                if self._matches(found[start:]):
-                    if self._rest is None:
-                        yield [found]
-                    elif is_dir:
-                        yield from self._rest.select(found + "/")
-                if is_dir:
-                    todo.append((depth + 1, len(prefix), f"{entry.name}/"))
-
-    def _list(self, path: str, above: list[Identity]) -> list[Listed]:
-        """Return the entries of a directory, unless it is one of those ``above``."""
-        try:
-            with open_directory(self._root, path) as fd:
-                status = os.fstat(fd)
-                identity = (status.st_dev, status.st_ino)
+        # Number of directories above, length of the path of the last of them, and the name there.
+        todo: list[tuple[int, int, str | None]] = [(0, len(path), None)]
+        with FollowedTree(self._root) as tree:
+            while todo:
+                depth, length, name = todo.pop()
+                # What is taken next lies in a directory on the way to what was taken last.
+                prefix = prefix[:length] if name is None else f"{prefix[:length]}{name}/"
+                while len(above) > depth:
+                    above.popitem()
+                try:
+                    identity, entries = tree.list(depth, prefix, name)
+                except OSError as error:
+                    _require_unlisted(error, prefix)
+                    continue
                 if identity in above:
-                    return []
-                above.append(identity)
-                return entries_of(fd)
-        except OSError as error:
-            _require_unlisted(error, path)
-            return []
+                    continue
+                above[identity] = None
+                for entry in entries:
+                    found = prefix + entry.name
+                    is_directory = entry.is_dir(follow_symlinks=False) or (
+                        entry.is_symlink() and leads_to_directory(self._root, found)
+                    )
+                    if self._matches(found[start:]):
+                        if self._rest is None:
+                            yield [found]
+                        elif is_directory:
+                            yield from self._rest.select(found + "/")
+                    if is_directory:
+                        todo.append((depth + 1, len(prefix), entry.name))
 
 
 def _require_unlisted(error: OSError, path: str) -> None:

@@ -22,9 +22,8 @@ from procpath.tree.descent import (
     Directory,
     NamesAndDirectories,
     names_and_directories,
-    open_directory,
-    scan,
 )
+from procpath.tree.following import FollowedTree, Identity
 
 Contents: TypeAlias = "tuple[list[str], list[str]]"
 """The names of the directories in a directory, and those of everything else in it."""
@@ -32,18 +31,17 @@ Contents: TypeAlias = "tuple[list[str], list[str]]"
 Listed: TypeAlias = "tuple[str, list[str], list[str]]"
 """An in-root path and the contents of that directory, as ``os.walk`` yields them."""
 
-Identity: TypeAlias = "tuple[int, int]"
-"""Device and inode."""
-
 Place = TypeVar("Place")
 
 
 def walk_following(root: Root, top: str, top_down: bool, on_error: OnError) -> Iterator[Listed]:
     """Walk the tree at the in-root path ``top``, and through the links in it.
 
-    A directory that the way there leads through already is an ``ELOOP`` error.
+    A directory that the way there leads through already is an ``ELOOP`` error, and so is one that
+    100 links have led to.
     """
-    return _Following(root).walk(top, top_down, on_error)
+    with FollowedTree(root) as tree:
+        yield from _Following(root, tree).walk(top, top_down, on_error)
 
 
 def walk_real(root: Root, top: str, top_down: bool, on_error: OnError) -> Iterator[Listed]:
@@ -171,54 +169,52 @@ class _OrdinaryDescent(Descent):
         return self._list_to_keep(fd)
 
 
-class _Following(_Walk[Identity]):
-    """Looks up each directory from the root, by its path; links to directories count as such.
+class _Following(_Walk[int]):
+    """Goes down through links too: links to directories count as directories.
 
     Two links to ``.`` would be 2 to the power of 41 directories, so it does not go on in one that
-    is above already.
+    is above already. A place is the number of directories above.
     """
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: Root, tree: FollowedTree) -> None:
         self._root = root
-        self._above: set[Identity] = set()
+        self._tree = tree
+        self._above: dict[Identity, None] = {}
         """the directories on the way to the one that is listed"""
         self._last: Identity = (0, 0)
         """the directory that was listed last"""
 
-    def start(self, prefix: str) -> Identity:
+    def start(self, prefix: str) -> int:
         return self._enter()
 
     def list_start(self, prefix: str) -> Contents:
-        directory = open_directory(self._root, prefix)
-        status = os.fstat(directory.value)
-        self._last = (status.st_dev, status.st_ino)
+        return self._list(0, prefix, None)
+
+    def list(self, above: int, name: str, prefix: str) -> Contents:
+        return self._list(above + 1, f"{prefix}{name}/", name)
+
+    def enter(self, above: int, name: str) -> int:
+        return self._enter()
+
+    def leave(self, place: int) -> None:
+        self._above.popitem()
+
+    def _enter(self) -> int:
+        self._above[self._last] = None
+        return len(self._above) - 1
+
+    def _list(self, depth: int, prefix: str, name: str | None) -> Contents:
+        self._last, entries = self._tree.list(depth, prefix, name)
         if self._last in self._above:
-            directory.close()
             raise OSError(ELOOP, "links lead back to a directory above")
         dirnames: list[str] = []
         filenames: list[str] = []
-        for entry in scan(directory):
-            name = entry.name
-            if entry.is_dir(follow_symlinks=False) or (
-                entry.is_symlink() and is_directory(self._root, prefix + name)
-            ):
-                dirnames.append(name)
-            else:
-                filenames.append(name)
+        for entry in entries:
+            is_directory = entry.is_dir(follow_symlinks=False) or (
+                entry.is_symlink() and leads_to_directory(self._root, prefix + entry.name)
+            )
+            (dirnames if is_directory else filenames).append(entry.name)
         return dirnames, filenames
-
-    def list(self, above: Identity, name: str, prefix: str) -> Contents:
-        return self.list_start(f"{prefix}{name}/")
-
-    def enter(self, above: Identity, name: str) -> Identity:
-        return self._enter()
-
-    def _enter(self) -> Identity:
-        self._above.add(self._last)
-        return self._last
-
-    def leave(self, place: Identity) -> None:
-        self._above.discard(place)
 
 
 def _contents(listed: NamesAndDirectories) -> Contents:
@@ -237,7 +233,7 @@ def _report(error: OSError, path: str, on_error: OnError) -> None:
         on_error(error)
 
 
-def is_directory(root: Root, path: str) -> bool:
+def leads_to_directory(root: Root, path: str) -> bool:
     """Return whether the in-root ``path`` leads to a directory."""
     return stat.S_ISDIR(mode_of(root, os.fsencode(path)))
 
