@@ -251,8 +251,10 @@ _CLOSE = {"x86_64": 3, "aarch64": 57}[os.uname().machine]
 
 
 @contextmanager
-def watched_closes() -> Iterator[list[int]]:
+def watched_closes(*, all_count: bool = False) -> Iterator[list[int]]:
     """Stop close(2) too: give the numbers that victims close and that are not open.
+
+    With ``all_count``, each call that stops counts, whatever it is about.
 
     A second close that meets nothing is EBADF here, which a finalizer ignores; in a process with
     several threads it closes what another has just opened.
@@ -262,12 +264,13 @@ def watched_closes() -> Iterator[list[int]]:
     class Reader(CallReader):
         def read(self, stopped: linux.StoppedCall) -> Call | None:
             if stopped.number != _CLOSE:
-                return super().read(stopped)
+                other = Call(calls._NAMES[stopped.number][0], ()) if all_count else None
+                return super().read(stopped) or other
             number = stopped.arguments[0] & 0xFFFFFFFF
             # A Descriptor that is closed has a negative number.
             if number <= 0x7FFFFFFF and not os.path.lexists(f"/proc/{stopped.tid}/fd/{number}"):
                 wrong.append(number)
-            return None
+            return Call("close", (str(number),)) if all_count else None
 
     races_victim.require_support()  # which waits for the first call of a child
     with pytest.MonkeyPatch.context() as patch:
