@@ -14,6 +14,7 @@ from helpers.fuse import Names
 from helpers.scenery import on_tmpfs
 from helpers.support import private_mounts
 from procpath import Root, RootedPath
+from procpath.tree import matching
 
 LONG = "d" * 50
 LEVELS, ENTRIES = 70, 1500
@@ -198,3 +199,18 @@ def test_a_followed_tree_is_not_looked_up_from_the_root(list_all: Listing, tmp_p
         return len(asked)
 
     assert on_tmpfs(tmp_path, inside) <= 2
+
+
+def test_a_name_in_each_directory_is_not_looked_up_from_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where mounts are not crossed."""
+    (tmp_path / "d/d/d/x/y").mkdir(parents=True)
+    asked: list[object] = []
+    monkeypatch.setattr(matching, "mode_of_last", lambda root, raw: asked.append(raw))
+    with Root.at(tmp_path, cross_mounts=False) as root:
+        found = [str(path) for path in RootedPath(root).rglob("x")]
+        assert found == ["/d/d/d/x"]
+        assert [str(path) for path in RootedPath(root).rglob("x/y")] == ["/d/d/d/x/y"]
+    # What was found, once more.
+    assert asked == [b"/d/d/d/x/y"]

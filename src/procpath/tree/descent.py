@@ -18,7 +18,7 @@ from procpath.errors import os_error, tells_of_path
 from procpath.linux import Descriptor, dup, openat
 from procpath.resolve.identity import mount_id
 from procpath.root import Root
-from procpath.uapi import LISTING, LISTING_NOFOLLOW
+from procpath.uapi import FIND_NOFOLLOW, LISTING, LISTING_NOFOLLOW
 
 T = TypeVar("T")
 
@@ -174,10 +174,13 @@ class Descent(Closing):
         the directory listed last if it was kept.
         """
         dirfd = (self.last if directory is None else directory.fd).value
-        if dirfd < 0 or self.mount is not None or "\0" in name:
+        if dirfd < 0 or "\0" in name:
             return None
         try:
-            return os.stat(name, dir_fd=dirfd, follow_symlinks=False).st_mode
+            if self.mount is None:
+                return os.stat(name, dir_fd=dirfd, follow_symlinks=False).st_mode
+            with openat(dirfd, name, FIND_NOFOLLOW) as fd:
+                return os.fstat(fd).st_mode if mount_id(fd) == self.mount else None
         except OSError as error:
             if tells_of_path(error):
                 return 0
