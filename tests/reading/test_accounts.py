@@ -507,6 +507,35 @@ def test_a_file_touched_again_and_again_is_parsed_once(tree: Path) -> None:
     assert accounts._account_file(root, b"/etc/passwd") is not parsed
 
 
+def test_a_file_that_changes_all_the_time_makes_no_table(
+    owned: Callable[[int, int], RootedPath], tree: Path
+) -> None:
+    path = owned(101, 201)
+    for number in range(20):
+        (tree / "etc/passwd").write_text(f"{PASSWD}#{number}\n")
+        assert path.owner() == "keeper"
+        (kept,) = [kept for _, kept in accounts._kept[path.root_handle].values()]
+        assert "_names" not in vars(kept)
+
+
+ODD_LINES = [b"#c:x:7", b"a:x:07", b"b:x:7:", b":x:8", b"z:x:0000000000", b"c:x:8x", b"d:y:z:8"]
+ODD_LINES += [b"n" * 255 + b":x:9", b"n" * 256 + b":x:10", b"e::00000000011", b"f:x:4294967295:1"]
+
+
+@pytest.mark.parametrize("number", [0, 7, 8, 9, 10, 11, 70, 4294967295])
+@pytest.mark.parametrize("lines", [ODD_LINES, ODD_LINES[::-1]], ids=["as they are", "turned"])
+def test_a_search_and_the_table_say_the_same(lines: list[bytes], number: int) -> None:
+    file = accounts._AccountFile(b"\n".join(lines))
+    answers = []
+    for _ in range(accounts._SEARCHES + 1):
+        try:
+            answers.append(file.name(number))
+        except KeyError:
+            answers.append("")
+    assert "_names" in vars(file)
+    assert len(set(answers)) == 1
+
+
 def test_an_account_file_is_read_again_after_any_change(
     owned: Callable[[int, int], RootedPath], tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
