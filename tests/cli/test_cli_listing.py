@@ -16,7 +16,7 @@ import pytest
 from helpers.commandline import HOSTILE, Ran, as_nobody, here, printed, procpath, shown
 from helpers.containers import RuncContainer
 from helpers.support import private_mounts
-from procpath import linux
+from procpath import Root, linux
 
 # ls
 
@@ -577,3 +577,26 @@ def test_json_of_a_trace_has_the_steps_and_the_error(tree: Path) -> None:
     assert good["steps"][2]["target"] == "/run"
     assert bad["resolved"] is None
     assert bad["error"] == bad["steps"][-1]["error"] == "Too many levels of symbolic links"
+
+
+@pytest.mark.parametrize("arguments", [["tree"], ["ls", "-R", "-l"], ["ls", "-R", "--json"]])
+def test_names_in_a_tree_are_looked_at_in_their_held_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    """From the root, it would take each of them as long as the tree is deep."""
+    for directory in ("a/b/c", "z"):
+        (tmp_path / directory).mkdir(parents=True)
+        for name in ("l1", "l2"):
+            (tmp_path / directory / name).symlink_to("nowhere")
+    looked_up: list[str] = []
+    open_from_the_root = Root.open
+
+    def open_counted(self: Root, path: str, flags: int, mode: int = 0o777) -> int:
+        looked_up.append(path)
+        return open_from_the_root(self, path, flags, mode)
+
+    monkeypatch.setattr(Root, "open", open_counted)
+    ran = here(*arguments, f"{tmp_path}:/")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.count(b"nowhere") == 4
+    assert set(looked_up) <= {"/"}

@@ -137,7 +137,7 @@ def _listings(path: RootedPath, args: argparse.Namespace, on_error: OnError) -> 
         on_error(error)
 
     walk = walk_ordinary(path.root_handle, str(path), on_directory_error)
-    for directory, dirnames, filenames in walk:
+    for (directory, dirnames, filenames), held in walk:
         if not args.all:
             dirnames[:] = (name for name in dirnames if not name.startswith("."))
             filenames = [name for name in filenames if not name.startswith(".")]
@@ -146,13 +146,13 @@ def _listings(path: RootedPath, args: argparse.Namespace, on_error: OnError) -> 
         yield _Listing(
             directory,
             names,
-            partial(_of_child, path.with_segments(directory)),
+            partial(_of_child, held, directory.rstrip("/")),
             args.order,
         )
 
 
-def _of_child(directory: RootedPath, name: str, on_error: OnError) -> Entry:
-    return Entry.of(directory / name, on_error)
+def _of_child(directory: Descriptor, path: str, name: str, on_error: OnError) -> Entry:
+    return Entry.of_child(directory.value, f"{path}/{name}", on_error)
 
 
 @contextmanager

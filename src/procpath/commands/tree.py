@@ -16,6 +16,7 @@ from procpath import RootedPath
 from procpath.commands.entry import Entry, OnError
 from procpath.commands.output import Output
 from procpath.commands.session import Session, add_addresses, depth
+from procpath.linux import Descriptor
 from procpath.tree.walking import walk_ordinary
 
 
@@ -49,17 +50,17 @@ def run(args: argparse.Namespace, session: Session) -> None:
 class _Level:
     """One directory whose entries are being printed.
 
-    What is before its lines, and its path, are made of the levels above it when they are printed:
-    kept for each level of a deep tree, they would take memory by the square of its depth.
+    What is before its lines is made of the levels above it when they are printed: kept for each
+    level of a deep tree, it would take memory by the square of its depth.
     """
 
-    def __init__(self, dirnames: list[str], filenames: list[str]) -> None:
-        self.entered = ""
-        """the directory in it that the walk is in"""
+    def __init__(self, dirnames: list[str], filenames: list[str], shown: dict[str, str]) -> None:
         self.trunk = ""
-        """what is before the lines of that directory"""
+        """what is before the lines of the directory in it that the walk is in"""
         self.is_lowest = False
         """whether the directories in it are not entered"""
+        self.shown = shown
+        """how a file is printed whose name is not all"""
         self._dirnames = frozenset(dirnames)
         self._names = sorted(dirnames + filenames, reverse=True)
 
@@ -90,11 +91,13 @@ class _Drawing:
     def draw(self) -> None:
         """Print the tree, and how many directories and files it has."""
         root, top = self._start.root_handle, str(self._start)
-        for _, dirnames, filenames in walk_ordinary(root, top, self._unreadable):
+        for (path, dirnames, filenames), held in walk_ordinary(root, top, self._unreadable):
             dirnames[:] = sorted(filter(self._is_shown, dirnames))
             if not self._open:
                 self._out.print(self._out.paint(self._out.name(str(self._start)), "directory"))
-            level = _Level(dirnames, list(filter(self._is_shown, filenames)))
+            files = list(filter(self._is_shown, filenames))
+            # Now, while the directory is held: from the root it would be a long way.
+            level = _Level(dirnames, files, self._files_of(held, path.rstrip("/"), files))
             self._open.append(level)
             if len(self._open) == self._levels:
                 level.is_lowest = True
@@ -118,7 +121,6 @@ class _Drawing:
         while self._open:
             *above, level = self._open
             prefix = "".join([each.trunk for each in above])
-            directory = self._start.joinpath("/".join([each.entered for each in above]))
             for name, is_directory, is_last in level:
                 branch = self._glyphs.last_branch if is_last else self._glyphs.branch
                 if is_directory:
@@ -126,24 +128,28 @@ class _Drawing:
                     shown = self._out.paint(self._out.name(name), "directory")
                 else:
                     self._files += 1
-                    shown = self._file(directory / name)
+                    shown = level.shown.get(name) or self._out.name(name)
                 self._out.print(f"{prefix}{branch}{shown}")
                 if is_directory and not level.is_lowest:
-                    level.entered = name
                     level.trunk = self._glyphs.nothing if is_last else self._glyphs.trunk
                     return
             self._open.pop()
 
-    def _file(self, path: RootedPath) -> str:
-        """Return the name of what is not a directory, with the text of a link."""
-        name = self._out.name(path.name)
-        try:
-            entry = Entry.of(path, self._on_error)
-        except OSError as error:
-            # It was there when the directory was listed.
-            self._on_error(error)
-            return name
-        return self._out.paint(name, entry.style) + entry.pointing(self._out)
+    def _files_of(self, directory: Descriptor, path: str, names: list[str]) -> dict[str, str]:
+        """Return how those files are printed of which more is shown than the name."""
+        shown = {}
+        for name in names:
+            try:
+                entry = Entry.of_child(directory.value, f"{path}/{name}", self._on_error)
+            except OSError as error:
+                # It was there when the directory was listed.
+                self._on_error(error)
+                continue
+            plain = self._out.name(name)
+            full = self._out.paint(plain, entry.style) + entry.pointing(self._out)
+            if full != plain:
+                shown[name] = full
+        return shown
 
 
 def _levels(text: str) -> int:

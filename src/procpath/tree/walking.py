@@ -15,6 +15,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from procpath.errors import OnError, SpecialFileError, UnverifiedProcError
 from procpath.info import mode_of
+from procpath.linux import Descriptor, dup
 from procpath.resolve.special import kernel_file_system
 from procpath.root import Root
 from procpath.tree.descent import (
@@ -46,27 +47,29 @@ def walk_following(root: Root, top: str, top_down: bool, on_error: OnError) -> I
 
 def walk_real(root: Root, top: str, top_down: bool, on_error: OnError) -> Iterator[Listed]:
     """Walk the tree at the in-root path ``top``; all links in it count as files."""
-    return _walk_down(Descent, root, top, top_down, on_error)
-
-
-def walk_ordinary(root: Root, top: str, on_error: OnError) -> Iterator[Listed]:
-    """Do as :func:`walk_real`, each directory before those in it.
-
-    A kernel file system that the walk does not start in is a ``SpecialFileError``.
-    """
-    return _walk_down(_OrdinaryDescent, root, top, True, on_error)
-
-
-def _walk_down(
-    descend: type[Descent], root: Root, top: str, top_down: bool, on_error: OnError
-) -> Iterator[Listed]:
     try:
-        descent = descend(root, below(top, ""))
+        descent = Descent(root, below(top, ""))
     except OSError as error:
         _report(error, top, on_error)
         return
     with descent:
         yield from _Real(descent).walk(top, top_down, on_error)
+
+
+def walk_ordinary(root: Root, top: str, on_error: OnError) -> Iterator[tuple[Listed, Descriptor]]:
+    """Do as :func:`walk_real`, each directory before those in it, and yield it held, too.
+
+    A kernel file system that the walk does not start in is a ``SpecialFileError``.
+    """
+    try:
+        descent = _OrdinaryDescent(root, below(top, ""))
+    except OSError as error:
+        _report(error, top, on_error)
+        return
+    with descent:
+        held = descent.start.fd
+        for listed in _Real(descent).walk(top, True, on_error):
+            yield listed, held if descent.last.value < 0 else descent.last
 
 
 class _Walk(ABC, Generic[Place]):
@@ -153,7 +156,10 @@ class _Real(_Walk[Directory]):
 
 
 class _OrdinaryDescent(Descent):
-    """A descent that enters no file system of the kernel but the one of its start."""
+    """A descent that enters no file system of the kernel but the one of its start.
+
+    It keeps each directory that it lists until it lists the next one.
+    """
 
     def list_directory(self, above: Directory, name: str) -> NamesAndDirectories:
         return self._look_into(above, name, self._list_ordinary)
@@ -166,7 +172,10 @@ class _OrdinaryDescent(Descent):
             file_system = kernel_file_system(fd, status)
             if file_system is not None:
                 raise SpecialFileError(reason=f"on {file_system}, which is not entered")
-        return self._list_to_keep(fd)
+        listed = self._list_to_keep(fd)
+        if self.last.value < 0:
+            self.last = dup(fd)
+        return listed
 
 
 class _Following(_Walk[int]):
