@@ -16,8 +16,9 @@ import pytest
 from helpers.commandline import HOSTILE, OBEYED, here, printed, shown
 from helpers.processes import living
 from helpers.support import private_mounts
-from procpath import linux
+from procpath import RootedPath, linux
 from procpath.commands import tail
+from procpath.tree.scanning import Entry
 
 # du
 
@@ -62,6 +63,25 @@ def test_du_counts_a_file_once_in_all_addresses(full: Path) -> None:
     assert (second["size"], second["path"]) == (first["size"], "/srv/again")
     whole = printed("du", "-s", f"{full}:/")[0].split()[0]
     assert whole == subprocess.check_output(["du", "-s", full], text=True).split()[0]
+
+
+@pytest.mark.parametrize(("options", "most"), [(["-s"], 1), (["-d", "2"], 3)])
+def test_du_makes_no_path_below_what_it_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], most: int
+) -> None:
+    """Paths of a deep tree are long."""
+    (tmp_path / "d/d/d/d/d/d").mkdir(parents=True)
+    made: list[int] = []
+    path = Entry.path.fget
+    assert path is not None
+
+    def path_counted(entry: Entry[RootedPath]) -> RootedPath:
+        made.append(entry.depth)
+        return path(entry)
+
+    monkeypatch.setattr(Entry, "path", property(path_counted))
+    printed("du", *options, f"{tmp_path}:/")
+    assert len(made) == most
 
 
 def test_du_goes_down_a_very_deep_tree() -> None:

@@ -104,11 +104,13 @@ class _Count:
         last = ""
         if stat.S_ISDIR(status.st_mode):
             for entry in top.scan(cross_mounts=self._cross_mounts, on_error=self._on_error):
-                # Those above it of which there are sums are the way.
-                directory = str(entry.path)[prefix : -len(entry.name)]
-                if directory != last:
-                    last = directory
-                    yield from self._moved(directory.split("/")[:-1][:levels])
+                # Those above it of which there are sums are the way. Below the last of these, the
+                # way is that of the entries before, and the path may be long.
+                if levels is None or entry.depth <= levels + 1:
+                    directory = str(entry.path)[prefix : -len(entry.name)]
+                    if directory != last:
+                        last = directory
+                        yield from self._moved(directory.split("/")[:-1])
                 try:
                     status = entry.stat()
                 except OSError as error:
