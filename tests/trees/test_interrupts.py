@@ -54,14 +54,14 @@ def interrupt_at_random(operation: Callable[[], object], prepare: Callable[[], N
             started = time.monotonic()
             try:
                 running = True
-                signal.setitimer(signal.ITIMER_REAL, random.uniform(0.00005, longest))
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(0.000005, longest))
                 try:
                     operation()
                 finally:
                     running = False
                     signal.setitimer(signal.ITIMER_REAL, 0)
                 # The last one: after one that had to wait, few would be interrupted.
-                longest = max(0.0001, 1.25 * (time.monotonic() - started))
+                longest = max(0.00001, 1.25 * (time.monotonic() - started))
             except Interrupted:
                 running = False
                 interrupts += 1

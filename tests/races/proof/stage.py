@@ -138,7 +138,8 @@ def victim(
     act = operation.act if isinstance(operation, Writing) else operation.ask
 
     def run(directory: Path) -> tuple[object, list[str]]:
-        before = _open_numbers()
+        # Handles of procfs are this process's: those of the parent give way to others.
+        before = {number for number in _open_numbers() if not _is_of_procfs(number)}
         answer: object
         _ignore_signals()
         try:
@@ -214,6 +215,10 @@ def _open_numbers() -> set[int]:
     return found
 
 
+def _is_of_procfs(number: int) -> bool:
+    return linux.fstatfs(number).type == uapi.PROC_SUPER_MAGIC
+
+
 def _left_open(before: set[int], host: Path) -> list[str]:
     if _open_numbers() - before:
         # The thread of an interrupted connect() ends a moment later.
@@ -228,7 +233,7 @@ def _left_open(before: set[int], host: Path) -> list[str]:
         f"{number}: {target}"
         for number, target in left.items()
         # Handles of procfs are kept from the first use on; what closing() opens is its own.
-        if linux.fstatfs(number).type != uapi.PROC_SUPER_MAGIC and not target.startswith(str(host))
+        if not _is_of_procfs(number) and not target.startswith(str(host))
     ]
 
 
