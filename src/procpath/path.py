@@ -53,7 +53,7 @@ from procpath.options import OptionArguments
 from procpath.pin import PinnedPath
 from procpath.proc import VerifiedProc
 from procpath.protocols import register
-from procpath.reading import codec, is_coded_at_once, read_whole, require_limit
+from procpath.reading import codec, is_coded_at_once, read_whole, require_limit, write_whole
 from procpath.root import Root
 from procpath.tree.descent import scan
 from procpath.tree.matching import glob, parse_pattern
@@ -767,9 +767,7 @@ class RootedPath(OpenablePath, from_segments=True):
     def _write(self, view: memoryview) -> int:
         fd = self._root.open_raw(self._raw, _WRITE_WHOLE, 0o666)
         try:
-            rest = view
-            while rest:
-                rest = rest[os.write(fd.value, rest) :]
+            write_whole(fd.value, view)
             # Closing can fail for what was written before (close(2)).
             fd.close()
         except OSError as error:

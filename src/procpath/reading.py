@@ -1,11 +1,11 @@
-"""Reading a file whole, and no more of it than is wanted; decoding it at once."""
+"""Reading a file whole, and no more of it than is wanted; decoding it at once; writing it whole."""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
-from errno import EFBIG
+from errno import EFBIG, EIO
 
 from procpath.errors import os_error
 
@@ -41,6 +41,16 @@ def read_whole(fd: int, size: int, limit: int | None = None) -> bytes:
             raise os_error(EFBIG)
         data = os.read(fd, min(1 << 20, left))
     return whole.getvalue()
+
+
+def write_whole(fd: int, data: bytes | memoryview) -> None:
+    """Write all of ``data``. ``EIO`` if nothing is written, as a file system in user space may."""
+    written = 0
+    while written < len(data):
+        more = os.write(fd, data[written:] if written else data)
+        if not more:
+            raise os_error(EIO)
+        written += more
 
 
 def codec(encoding: str) -> str:

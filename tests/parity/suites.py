@@ -32,6 +32,10 @@ from helpers.support import chrooted
 from procpath import Root, RootedPath
 from procpath.path import BoundPath
 
+if sys.version_info >= (3, 14):
+    # Pickles of 3.13 name it.
+    importlib.import_module("pathlib._local")
+
 Resolver = Literal["openat2", "walk"]
 
 _PASSWD = """\

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -15,6 +16,8 @@ from faults.layer import Faults, faults
 from helpers.portrait import portrait
 from helpers.scenery import acl, on_tmpfs, write
 from procpath import RootedPath, linux, uapi
+from procpath.tree.copy import staging
+from procpath.tree.copy.report import CopyProgress
 
 # A file system that can clone files would clone them: these tests are on tmpfs.
 
@@ -48,6 +51,70 @@ def test_odd_files_among_plain_ones(tmp_path: Path) -> None:
         for _ in range(2):
             copy_all(RootedPath(memory, "tree"), RootedPath(memory, "copy"))
             assert portrait(memory / "copy") == portrait(tree)
+
+    on_tmpfs(tmp_path, inside)
+
+
+@pytest.mark.machine_root
+def test_another_s_directory_in_the_place_of_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner may let what is made in it be his group's, at any moment."""
+    make_files(tmp_path / "tree", 6)
+    for file in (tmp_path / "tree").iterdir():
+        file.chmod(0o640)
+    (tmp_path / "home").mkdir()
+    swapped: list[Path] = []
+
+    def openat(dirfd: int, name: str | bytes, flags: int, mode: int = 0) -> linux.Descriptor:
+        if not swapped and os.fsdecode(name).startswith(".procpath"):
+            theirs = tmp_path / "home" / os.fsdecode(name)
+            theirs.rename(tmp_path / "home/made")
+            theirs.mkdir()
+            os.chown(theirs, 1000, 1000)
+            swapped.append(theirs)
+        return linux.openat(dirfd, name, flags, mode)
+
+    def progress(done: CopyProgress) -> None:
+        if done.entries == 3:
+            swapped[0].chmod(0o2755)
+
+    monkeypatch.setattr(staging, "openat", openat)
+    RootedPath(tmp_path, "tree").copy(
+        RootedPath(tmp_path, "home/new"), preserve_metadata=True, on_progress=progress
+    )
+    assert swapped
+    assert {file.stat().st_gid for file in (tmp_path / "home/new").iterdir()} == {os.getegid()}
+
+
+def test_an_error_that_a_handler_raises_is_not_lost(tmp_path: Path) -> None:
+    fired: list[None] = []
+
+    def raise_timeout(*_: object) -> None:
+        fired.append(None)
+        raise TimeoutError
+
+    def inside(memory: Path) -> None:
+        make_files(memory / "tree", 400)
+        tree, copy = RootedPath(memory, "tree"), RootedPath(memory, "copy")
+        copy_all(tree, copy)
+        copy.rmtree()
+        before = signal.signal(signal.SIGALRM, raise_timeout)
+        raised = 0
+        try:
+            for number in range(40):
+                signal.setitimer(signal.ITIMER_REAL, 0.0003 * (number + 1))
+                try:
+                    copy_all(tree, copy)
+                except TimeoutError:
+                    raised += 1
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                copy.rmtree(ignore_errors=True)
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        # One that comes while something is finalized is lost in any program.
+        assert raised >= len(fired) * 0.8 > 0
 
     on_tmpfs(tmp_path, inside)
 

@@ -281,14 +281,19 @@ def _host_parent(path: str, start: int) -> Parent:
     return Parent(dirfd, os.fsencode(name), len(stripped) < len(path))
 
 
-def _text_of_link(dirfd: int, name: bytes) -> str | None:
-    """Return the text of a link; None for anything else. Raises if it must not be followed."""
+def _text_of_link(dirfd: int, name: bytes, mount: int | None = None) -> str | None:
+    """Return the text of a link; None for anything else, or if it is not on ``mount``.
+
+    Raises if it must not be followed.
+    """
     try:
         found = openat(dirfd, name, FIND_NOFOLLOW)
     except FileNotFoundError:
         return None
     with found as fd:
         if not stat.S_ISLNK(os.fstat(fd).st_mode):
+            return None
+        if mount is not None and mount_id(fd) != mount:
             return None
         require_followable(dirfd, fd)
         return os.fsdecode(read_followable(fd))
@@ -298,16 +303,17 @@ def _find_below(dirfd: int, name: bytes) -> Descriptor | None:
     """Hold what the link ``name`` leads to, if that is below its directory and no other link.
 
     Most links do, as those of shared libraries: it saves the way from the root, however deep.
-    None if it leads anywhere else, or cannot be known from here.
+    None if it leads anywhere else, or cannot be known from here. The limit of 40 links is that of
+    the way from here.
     """
     try:
-        text = _text_of_link(dirfd, name)
+        mount = mount_id(dirfd)
+        text = _text_of_link(dirfd, name, mount)
         if text is None or text.startswith("/") or text.endswith("/"):
             return None
         parts = [part for part in text.split("/") if part not in ("", ".")]
         if not parts or ".." in parts or text.endswith("/."):
             return None
-        mount = mount_id(dirfd)
         found = dup(dirfd)
         for part in parts:
             # What a link is, or a file on the way, is none of a directory's entries (ENOTDIR).

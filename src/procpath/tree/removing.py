@@ -227,7 +227,11 @@ class _Removal:
                 os.unlink(name, dir_fd=dirfd)
             except FileNotFoundError:
                 continue
-            except OSError:
+            except OSError as error:
+                if error.errno is None:
+                    # A handler of signals raised it, such as a TimeoutError: the kernel did not.
+                    self._report(os.unlink, self._names_to(name), error)
+                    continue
                 self._unlink(dirfd, name)
 
     def _unlink(self, dirfd: int, name: str) -> None:

@@ -26,6 +26,7 @@ from errno import (
 )
 
 from procpath.errors import os_error
+from procpath.reading import write_whole
 from procpath.tree.copy.report import of_source
 
 OnData = Callable[[int], object]
@@ -113,9 +114,7 @@ def _copy_small(source: int, target: int, size: int, on_data: OnData) -> bool:
         copied += len(wanted)
         if copied > _MOST_WITHOUT_SIZE:
             raise OSError(EFBIG, "a file without a size does not end")
-        written = os.write(target, wanted)
-        while written < len(wanted):
-            written += os.write(target, wanted[written:])
+        write_whole(target, wanted)
         on_data(len(wanted))
         if size and copied == size:
             return len(data) > len(wanted)

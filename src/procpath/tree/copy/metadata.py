@@ -79,7 +79,8 @@ def given_to(new: int) -> tuple[int, int] | None:
     try:
         if any(name.startswith(ACL_PREFIX) for name in os.listxattr(new)):
             return None
-    except OSError:
+    except OSError as error:
+        require_errno(error)
         return None
     status = os.fstat(new)
     return status.st_uid, status.st_gid
@@ -96,9 +97,16 @@ def preserve_plain(source: int, status: os.stat_result, target: int) -> bool:
             return False
         os.fchmod(target, mode)
         os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
-    except OSError:
+    except OSError as error:
+        require_errno(error)
         return False
     return True
+
+
+def require_errno(error: OSError) -> None:
+    """Raise an error that a handler of signals raised, such as a TimeoutError, and no call."""
+    if error.errno is None:
+        raise error
 
 
 def adopt(replaced: int, target: int) -> None:

@@ -15,6 +15,7 @@ import stat
 from procpath import linux
 from procpath.proc import VerifiedProc
 from procpath.proc.own import this_process
+from procpath.reading import write_whole
 from procpath.resolve.identity import mount_id
 from procpath.tree.copy import metadata
 from procpath.tree.copy.data import SMALL
@@ -52,11 +53,12 @@ def copy_plain(
         return
     try:
         self_fd, this = VerifiedProc.default().self_fd(), this_process()
-        not_ours = merged is not None and os.fstat(into).st_uid != os.geteuid()
+        not_ours = os.fstat(into).st_uid != os.geteuid()
     except OSError:
         return
     names, rules, keeping, new_owner = files.names, files.rules, files.keeping, files.new_owner
     preserve, new_mode = rules.preserve_metadata, rules.new_mode & 0o777
+    depth = len(names)
     given = None
     """the owner and group of what is created here, where it inherits no ACL"""
     temporary = temporary_names()
@@ -80,6 +82,10 @@ def copy_plain(
                 ):
                     return
                 new = path
+                if not_ours:
+                    # Its owner may let each file inherit something else. Who may write above a
+                    # new directory may have put one of his own there.
+                    given = None
                 if merged is not None:
                     # rename(2) replaces what has the name then, however it was looked at.
                     there, inode, *number, its_mount = linux.brief_statx(into, path, ITSELF, _ASKED)
@@ -96,9 +102,6 @@ def copy_plain(
                     ):
                         return
                     new = next(temporary)
-                    if not_ours:
-                        # Each file may inherit something else.
-                        given = None
                 source, opened = self_fd.reopen_number(found, _READING, status, this)
                 try:
                     size = opened.st_size
@@ -123,9 +126,7 @@ def copy_plain(
                             fcntl.flock(target, fcntl.LOCK_EX | fcntl.LOCK_NB)
                         if new_owner is not None and not preserve:
                             os.fchown(target, *new_owner)
-                        written = os.write(target, data)
-                        while written < size:
-                            written += os.write(target, data[written:])
+                        write_whole(target, data)
                         files.count(size)
                         if grown:
                             files.note_growth()
@@ -152,15 +153,16 @@ def copy_plain(
                 files.discard(error, into, begun)
             if not isinstance(error, OSError):
                 raise
-            if begun is None:
-                # It is met again where there is more to find out.
+            if begun is None and error.errno:
+                # It is met again where there is more to find out. What a handler of signals
+                # raises, such as a TimeoutError, is not.
                 return
             try:
                 files.blame_target.name_in(error)
                 raise
             finally:
-                names.pop()
+                del names[depth:]
         try:
             files.finish(status)
         finally:
-            names.pop()
+            del names[depth:]

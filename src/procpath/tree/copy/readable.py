@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from errno import EINVAL
 from typing import IO, Any, Protocol
 
+from procpath.reading import write_whole
 from procpath.resolve.stack import DirectoryStack
 from procpath.tree.copy import metadata
 from procpath.tree.copy.leases import LeasePatience
@@ -108,9 +109,7 @@ class _Copy:
                     metadata.adopt(replaced, made)
             while data := reading.read(_BUFFER):
                 with self.blame:
-                    rest = memoryview(data)
-                    while rest:
-                        rest = rest[os.write(made, rest) :]
+                    write_whole(made, data)
 
     def make_tree(self, source: Readable, staged: Staged) -> None:
         """Make a directory with everything that is in ``source``."""
