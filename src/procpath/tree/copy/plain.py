@@ -83,8 +83,8 @@ def copy_plain(
                     return
                 new = path
                 if not_ours:
-                    # Its owner may let each file inherit something else. Who may write above a
-                    # new directory may have put one of his own there.
+                    # Its owner may let each file inherit something else. In the place of a new
+                    # directory, an attacker can put one of his own.
                     given = None
                 if merged is not None:
                     # rename(2) replaces what has the name then, however it was looked at.
