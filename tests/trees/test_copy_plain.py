@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from faults.layer import Faults, faults
+from helpers.attacks import mount_over_link
 from helpers.portrait import portrait
-from helpers.scenery import acl, on_tmpfs, write
-from procpath import RootedPath, linux, uapi
+from helpers.scenery import acl, mount_tmpfs, on_tmpfs, write
+from procpath import Root, RootedPath, linux, uapi
 from procpath.tree.copy import staging
 from procpath.tree.copy.report import CopyProgress
 
@@ -189,5 +190,27 @@ def test_few_system_calls_for_each_file(tmp_path: Path) -> None:
         new = {"bare_openat": 3, "fstat": 2} | dict.fromkeys(once, 1)
         assert for_each(memory, False) == new
         assert for_each(memory, True) == {**new, "_bare_statx": 1, "rename": 1}
+
+    on_tmpfs(tmp_path, inside)
+
+
+@pytest.mark.machine_root
+def test_a_link_that_is_a_mount_point_is_not_followed_where_none_is_crossed(tmp_path: Path) -> None:
+    def inside(memory: Path) -> None:
+        # open_tree(2) and move_mount(2) can mount a symlink over a file.
+        write(memory / "tree/file", "content")
+        (memory / "tree/link").touch()
+        mounted = memory / "mounted"
+        mounted.mkdir()
+        mount_tmpfs(mounted)
+        (mounted / "link").symlink_to("file")
+        mount_over_link(f"{mounted}/link", f"{memory}/tree/link")
+        root = Root.at(memory, cross_mounts=False)
+        with pytest.raises(OSError) as read:
+            RootedPath(root, "tree/link").read_text()
+        errors: list[OSError] = []
+        RootedPath(root, "tree").copy(memory / "copy", on_error=errors.append)
+        assert [error.errno for error in errors] == [read.value.errno] == [errno.EXDEV]
+        assert os.listdir(memory / "copy") == ["file"]
 
     on_tmpfs(tmp_path, inside)

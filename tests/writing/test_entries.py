@@ -128,3 +128,14 @@ def test_mkdir_names_the_parent_that_failed(top: RootedPath) -> None:
         with pytest.raises(OSError) as caught:
             (top / text).mkdir(parents=True)
         assert caught.value.filename == failed
+
+
+def test_a_write_that_writes_nothing_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system in user space may answer so for ever."""
+    written = iter((3, 0))
+    monkeypatch.setattr("procpath.reading.os.write", lambda fd, data: next(written))
+    with pytest.raises(OSError) as caught:
+        RootedPath(tmp_path, "file").write_bytes(b"content")
+    assert (caught.value.errno, caught.value.filename) == (errno.EIO, "/file")
