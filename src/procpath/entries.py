@@ -42,11 +42,16 @@ def make_parents(root: Root, path: bytes, mode: int) -> None:
     def above(count: int) -> bytes:
         return start + b"/".join(names[:count]) or b"."
 
+    # The dot, or a link there would stand at the end of the path, where fs.protected_symlinks is
+    # asked; in the path that was given, a name follows (proc_sys_fs(5)).
     def is_missing(count: int) -> bool:
-        return root.try_find(above(count)).value == -ENOENT
+        return root.try_find(above(count) + b"/.").value == -ENOENT
 
     made = bisect_left(range(1, len(names) + 1), True, key=is_missing)
-    directory = root.find(above(made))
+    try:
+        directory = root.find(above(made) + b"/.")
+    except OSError as error:
+        raise about(error, above(made)) from None
     for name in names[made:]:
         made += 1
         try:

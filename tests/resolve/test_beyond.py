@@ -228,6 +228,8 @@ def test_protected_symlinks_are_obeyed(
         os.lchown(sticky / name, owner, owner)
         (sticky / f"{name}-d").symlink_to("/d")
         os.lchown(sticky / f"{name}-d", owner, owner)
+    (sticky / "nowhere").symlink_to("missing/missing")
+    os.lchown(sticky / "nowhere", 1000, 1000)
     with fs_sysctls(protected_symlinks=setting):
         with Root.at(tmp_path, resolver=resolver, special_files=special_files) as root:
             expected: object = EACCES if setting else "text"
@@ -239,6 +241,12 @@ def test_protected_symlinks_are_obeyed(
             # Nor is it the end of a path whose last name is not followed.
             RootedPath(root, "sticky/by-1000-d/new").symlink_to("f")
             RootedPath(root, "sticky/by-1000-d/new").unlink()
+            RootedPath(root, "sticky/by-1000-d/above/new").mkdir(parents=True)
+            RootedPath(root, "d/above").rmtree()
+            nowhere = RootedPath(root, "sticky/nowhere/new")
+            with pytest.raises(FileExistsError) as caught:
+                nowhere.mkdir(parents=True)
+            assert caught.value.filename == "/sticky/nowhere"
             os.chown(sticky, 1000, 1000)
             assert read(root, "sticky/by-1000") == "text"
 
