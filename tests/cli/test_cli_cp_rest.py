@@ -268,8 +268,9 @@ def test_signal_leaves_nothing(
     # A second one does not stop the cleaning up.
     stopped.send_signal(signal.SIGINT)
     _, err = stopped.communicate(timeout=30)
-    # If both arrive at once, Python looks at the lower number first.
-    assert stopped.returncode in (128 + number, 128 + signal.SIGINT)
+    # If both arrive at once, Python looks at the lower number first. Once all is cleaned up and the
+    # interpreter ends, the second one has its default action.
+    assert stopped.returncode in (128 + number, 128 + signal.SIGINT, -signal.SIGINT)
     assert err == ""
     assert os.listdir(local) == []
 
